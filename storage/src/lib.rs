@@ -7,3 +7,6 @@
 pub mod disk;
 pub mod error;
 pub mod meta;
+pub mod number;
+
+pub use number::{FeedNumber, InstanceNumber, LeaderEpoch, TopicNumber};

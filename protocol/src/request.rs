@@ -1,0 +1,277 @@
+//! Requests: header, closed enum, and [`decode`].
+//!
+//! | header field | bytes |
+//! |---|---|
+//! | API key | i16 |
+//! | API version | i16 |
+//! | correlation id | i32 |
+//! | client id | nullable string, length i16 in every version |
+//! | tagged fields | in flexible versions (header version 2) |
+//!
+//! The first eight bytes are the same in every version, so an unknown version can still be answered
+//! or refused by them.
+
+use bytes::{Buf, Bytes};
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, FetchRequest, FindCoordinatorRequest, ListOffsetsRequest,
+        MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    },
+    protocol::{Decodable, StrBytes},
+};
+
+pub use crate::shape::ShapeError;
+use crate::{
+    api::{Api, Served},
+    limits::decoded_bytes_max,
+    shape::{Walk, request_layout},
+};
+
+/// Characters of a client id that an error repeats.
+const CLIENT_NAME_CHARACTERS_MAX: usize = 64;
+
+/// What every request says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestHeader {
+    /// The API asked for.
+    pub api: Api,
+    /// The version of request and response; one that the API's row decodes.
+    pub version: i16,
+    /// Repeated in the response.
+    pub correlation_id: i32,
+    /// The client's own name for itself; not an identity.
+    pub client_id: Option<StrBytes>,
+}
+
+/// A decoded request, the crate's struct inside.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each variant is the API of its name")]
+pub enum Request {
+    Produce(ProduceRequest),
+    Fetch(FetchRequest),
+    ListOffsets(ListOffsetsRequest),
+    Metadata(MetadataRequest),
+    FindCoordinator(FindCoordinatorRequest),
+    ApiVersions(ApiVersionsRequest),
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest),
+}
+
+/// What to do about a frame that is no request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Close the connection without an answer, as Kafka does, and log the reason: some clients
+    /// reconnect in a loop, and only the log tells why.
+    #[error("{reason}")]
+    Close {
+        /// What is wrong, with the client's name for itself.
+        reason: CloseReason,
+    },
+    /// Answer with [`crate::response::api_versions_unsupported`]: the client asks for a version of
+    /// ApiVersions that is not served, and will ask again with one that is (KIP-511).
+    #[error("ApiVersions of an unknown version")]
+    AnswerApiVersionsV0 {
+        /// The request's.
+        correlation_id: i32,
+    },
+}
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are the facts of the messages")]
+pub enum CloseReason {
+    /// The frame is shorter than any request.
+    #[error("frame is too short for a request, size={size}")]
+    TooShort { size: usize },
+    /// The API is not served.
+    #[error("API is not served, key={key} version={version} client={client}")]
+    UnknownApi {
+        key: i16,
+        version: i16,
+        client: String,
+    },
+    /// The API is served, but not in this version.
+    #[error("{} is not served in this version, version={version} client={client}", api.name())]
+    UnsupportedVersion {
+        api: Api,
+        version: i16,
+        client: String,
+    },
+    /// The frame does not have the layout of its version.
+    #[error("{} request is malformed: {what}, version={version} client={client}", api.name())]
+    Malformed {
+        api: Api,
+        version: i16,
+        client: String,
+        what: ShapeError,
+    },
+    /// The layout is right, a value is not (text that is not UTF-8).
+    #[error("{} request cannot be decoded, version={version} client={client}", api.name())]
+    Undecodable {
+        api: Api,
+        version: i16,
+        client: String,
+    },
+}
+
+/// Decodes a frame, its length field removed. Copies nothing: strings are slices of the frame.
+///
+/// Takes at most [`decoded_bytes_max`] of memory and time linear in the frame, whatever is in it.
+///
+/// # Errors
+/// [`DecodeError`] says what to do: close the connection, or answer that the version is unknown.
+pub fn decode(frame: Bytes) -> Result<(RequestHeader, Request), DecodeError> {
+    let fixed = Fixed::of(&frame).ok_or(CloseReason::TooShort { size: frame.len() })?;
+    let row = fixed.served(&frame)?;
+    let (client_id, body_size) =
+        walk(row, fixed.version, &frame).map_err(|what| fixed.malformed(row.api, what, &frame))?;
+    let undecodable = || CloseReason::Undecodable {
+        api: row.api,
+        version: fixed.version,
+        client: client_name(&frame),
+    };
+    let header = RequestHeader {
+        api: row.api,
+        version: fixed.version,
+        correlation_id: fixed.correlation_id,
+        client_id: client_id
+            .map(|id| StrBytes::from_utf8(frame.slice_ref(id)))
+            .transpose()
+            .map_err(|_| undecodable())?,
+    };
+    let mut body = frame.clone();
+    body.advance(frame.len() - body_size.with_leftover);
+    let request = decode_body(row.api, fixed.version, &mut body).ok_or_else(undecodable)?;
+    // The walk and the decoder must have read the same bytes, or the walk has vouched for others.
+    if body.remaining() != body_size.leftover {
+        return Err(undecodable().into());
+    }
+    Ok((header, request))
+}
+
+impl From<CloseReason> for DecodeError {
+    fn from(reason: CloseReason) -> Self {
+        Self::Close { reason }
+    }
+}
+
+/// The first eight bytes.
+struct Fixed {
+    key: i16,
+    version: i16,
+    correlation_id: i32,
+}
+
+impl Fixed {
+    const SIZE: usize = 8;
+
+    fn of(frame: &[u8]) -> Option<Self> {
+        let mut bytes = frame.get(..Self::SIZE)?;
+        Some(Self {
+            key: bytes.get_i16(),
+            version: bytes.get_i16(),
+            correlation_id: bytes.get_i32(),
+        })
+    }
+
+    /// The row of the API, if it decodes this version.
+    fn served(&self, frame: &[u8]) -> Result<&'static Served, DecodeError> {
+        let (version, client) = (self.version, || client_name(frame));
+        let Some(row) = Served::by_key(self.key) else {
+            return Err(CloseReason::UnknownApi {
+                key: self.key,
+                version,
+                client: client(),
+            }
+            .into());
+        };
+        if row.decodes(version) {
+            return Ok(row);
+        }
+        if row.api == Api::ApiVersions {
+            return Err(DecodeError::AnswerApiVersionsV0 {
+                correlation_id: self.correlation_id,
+            });
+        }
+        Err(CloseReason::UnsupportedVersion {
+            api: row.api,
+            version,
+            client: client(),
+        }
+        .into())
+    }
+
+    fn malformed(&self, api: Api, what: ShapeError, frame: &[u8]) -> DecodeError {
+        let client = client_name(frame);
+        CloseReason::Malformed {
+            api,
+            version: self.version,
+            client,
+            what,
+        }
+        .into()
+    }
+}
+
+/// Where the body stands, counted from the end of the frame.
+struct BodySize {
+    with_leftover: usize,
+    /// Bytes behind the last field; Kafka ignores them, and so do we.
+    leftover: usize,
+}
+
+/// Checks the shape of header and body; finds the client id and the body.
+fn walk<'a>(
+    row: &Served,
+    version: i16,
+    frame: &'a [u8],
+) -> Result<(Option<&'a [u8]>, BodySize), ShapeError> {
+    let bytes = frame.get(Fixed::SIZE..).ok_or(ShapeError::Truncated)?;
+    let flexible = row.is_flexible(version);
+    let mut walk = Walk::new(bytes, version, flexible, decoded_bytes_max(frame.len()));
+    let client_id = walk.client_id()?;
+    if flexible {
+        walk.tagged_fields(&[])?;
+    }
+    let with_leftover = walk.remaining();
+    walk.structure(request_layout(row.api))?;
+    Ok((
+        client_id,
+        BodySize {
+            with_leftover,
+            leftover: walk.remaining(),
+        },
+    ))
+}
+
+fn decode_body(api: Api, version: i16, body: &mut Bytes) -> Option<Request> {
+    let request = match api {
+        Api::Produce => Decodable::decode(body, version).map(Request::Produce),
+        Api::Fetch => Decodable::decode(body, version).map(Request::Fetch),
+        Api::ListOffsets => Decodable::decode(body, version).map(Request::ListOffsets),
+        Api::Metadata => Decodable::decode(body, version).map(Request::Metadata),
+        Api::FindCoordinator => Decodable::decode(body, version).map(Request::FindCoordinator),
+        Api::ApiVersions => Decodable::decode(body, version).map(Request::ApiVersions),
+        Api::OffsetForLeaderEpoch => {
+            Decodable::decode(body, version).map(Request::OffsetForLeaderEpoch)
+        }
+    };
+    // The decoder's own words repeat what the variant says.
+    request.ok()
+}
+
+/// The client id for a log line, whatever the API: it stands at the same place in every header.
+/// Shortened and escaped, because a stranger wrote it; `-` where there is none.
+fn client_name(frame: &[u8]) -> String {
+    let bytes = frame.get(Fixed::SIZE..).unwrap_or_default();
+    let name = Walk::new(bytes, 0, false, 0).client_id().ok().flatten();
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        return "-".to_owned();
+    };
+    // Four bytes a character at most, so that a long id is not converted whole.
+    let head = name.get(..4 * CLIENT_NAME_CHARACTERS_MAX).unwrap_or(name);
+    let text = String::from_utf8_lossy(head);
+    text.chars()
+        .take(CLIENT_NAME_CHARACTERS_MAX)
+        .flat_map(char::escape_debug)
+        .collect()
+}

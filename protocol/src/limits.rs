@@ -15,8 +15,8 @@ pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// [`DECODED_BYTES_BASE`] besides.
 ///
 /// The largest ratio of a request in real use is that of Metadata with short topic names: 72 bytes
-/// in memory for a name of 7 characters that takes 9 in the frame.
-pub const DECODED_BYTES_PER_FRAME_BYTE: usize = 8;
+/// in memory for a name of 6 characters that takes 8 in the frame.
+pub const DECODED_BYTES_PER_FRAME_BYTE: usize = 10;
 
 /// What a decoded request may take whatever the size of its frame, in bytes.
 pub const DECODED_BYTES_BASE: usize = 64 * 1024;

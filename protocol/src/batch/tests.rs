@@ -77,3 +77,128 @@ fn the_crate_reads_the_batch_after_the_log_has_stamped_offset_and_epoch() {
             .all(|record| record.partition_leader_epoch == 4)
     );
 }
+
+#[test]
+fn an_empty_builder_has_no_size_and_finishes_into_nothing() {
+    let mut builder = BatchBuilder::new();
+    assert_eq!((builder.size(), builder.record_count()), (0, 0));
+    assert!(builder.finish().is_none());
+}
+
+#[test]
+fn a_finished_builder_begins_anew() {
+    let mut builder = builder_of(&[900]);
+    finished(&mut builder);
+    builder.append(-4, None, None, &[]).unwrap();
+    let batch = finished(&mut builder);
+    assert_eq!((batch.record_count, batch.max_timestamp), (1, -4));
+}
+
+#[test]
+fn the_maximum_of_what_stays_is_that_of_the_records_before_the_mark() {
+    let mut builder = builder_of(&[10, 20]);
+    let mark = builder.mark();
+    builder.append(99, None, None, &[]).unwrap();
+    builder.append(30, None, None, &[]).unwrap();
+    let mut moved = builder.split_off(mark);
+    assert_eq!(finished(&mut builder).max_timestamp, 20);
+    assert_eq!(finished(&mut moved).max_timestamp, 99);
+}
+
+#[test]
+#[should_panic(expected = "a mark is used with its own builder")]
+fn a_mark_of_a_finished_batch_is_a_mistake() {
+    let mut builder = builder_of(&[1, 2, 3]);
+    let mark = builder.mark();
+    finished(&mut builder);
+    builder.split_off(mark);
+}
+
+#[test]
+fn a_record_beyond_what_kafka_can_carry_is_refused_and_changes_nothing() {
+    // The same 64 MiB in 40 headers: 2.5 GiB on the wire. It is refused before it is written.
+    let chunk = vec![0; 64 << 20];
+    let headers = [Header {
+        key: "h",
+        value: Some(&chunk),
+    }; 40];
+    let mut builder = builder_of(&[1]);
+    let size = builder.size();
+    assert_eq!(builder.append(2, None, None, &headers), Err(BatchFull));
+    assert_eq!((builder.size(), builder.record_count()), (size, 1));
+    assert_eq!(finished(&mut builder).max_timestamp, 1);
+    assert_eq!(builder.append(2, None, None, &headers), Err(BatchFull));
+    assert!(builder.is_empty());
+}
+
+#[test]
+fn a_flipped_bit_behind_the_checksum_is_seen_and_stamping_is_not() {
+    let batch = finished(&mut builder_of(&[1, 2, 3])).bytes;
+    for at in (0..8).chain(12..16) {
+        let mut stamped = batch.clone();
+        stamped[at] ^= 1;
+        assert_eq!(verify_crc(&stamped), Ok(()), "byte {at}");
+    }
+    for at in 17..batch.len() {
+        let mut flipped = batch.clone();
+        flipped[at] ^= 1;
+        assert_eq!(verify_crc(&flipped), Err(BatchError::Checksum), "byte {at}");
+    }
+}
+
+#[test]
+fn headers_that_cannot_be_are_refused() {
+    let batch = finished(&mut builder_of(&[1])).bytes;
+    let with = |at: usize, bytes: &[u8]| {
+        let mut changed = batch.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        changed
+    };
+    assert_eq!(BatchHeader::parse(&batch[..60]), Err(BatchError::Truncated));
+    assert_eq!(
+        BatchHeader::parse(&with(16, &[1])),
+        Err(BatchError::Magic(1))
+    );
+    assert_eq!(
+        BatchHeader::parse(&with(8, &[0, 0, 0, 48])),
+        Err(BatchError::Length)
+    );
+    assert_eq!(
+        BatchHeader::parse(&with(8, &[0xff; 4])),
+        Err(BatchError::Length)
+    );
+    assert_eq!(
+        BatchHeader::parse(&with(57, &[0xff; 4])),
+        Err(BatchError::Length)
+    );
+    assert_eq!(
+        first_at_or_after(&with(8, &[0x7f; 4]), 0),
+        Err(BatchError::Truncated)
+    );
+    assert_eq!(
+        first_at_or_after(&with(21, &[0, 3]), 0),
+        Err(BatchError::Compressed)
+    );
+}
+
+#[test]
+fn a_record_count_that_differs_from_the_records_is_an_error() {
+    let batch = finished(&mut builder_of(&[1, 2])).bytes;
+    for (count, expected) in [(1, BatchError::Length), (3, BatchError::Truncated)] {
+        let mut changed = batch.clone();
+        changed[57..61].copy_from_slice(&i32::to_be_bytes(count));
+        let last = records(&changed).last();
+        assert_eq!(last, Some(Err(expected)), "count {count}");
+    }
+}
+
+#[test]
+fn under_log_append_time_every_record_has_the_batchs_time() {
+    let mut batch = finished(&mut builder_of(&[1, 7, 3])).bytes;
+    batch[22] |= 1 << 3;
+    let times: Vec<_> = records(&batch)
+        .map(|record| record.unwrap().timestamp)
+        .collect();
+    assert_eq!(times, [7, 7, 7]);
+    assert_eq!(first_at_or_after(&batch, 5), Ok(Some((0, 7))));
+}

@@ -142,6 +142,7 @@ pub fn decode(frame: Bytes) -> Result<(RequestHeader, Request), DecodeError> {
     body.advance(frame.len() - body_size.with_leftover);
     let request = decode_body(row.api, fixed.version, &mut body).ok_or_else(undecodable)?;
     // The walk and the decoder must have read the same bytes, or the walk has vouched for others.
+    debug_assert_eq!(body.remaining(), body_size.leftover, "{:?} {}", row.api, fixed.version);
     if body.remaining() != body_size.leftover {
         return Err(undecodable().into());
     }

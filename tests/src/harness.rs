@@ -1,0 +1,40 @@
+//! Processes for tests, all on 127.0.0.1 with free ports and data in temporary directories. Every process is
+//! killed when its value is dropped.
+//!
+//! What must be installed is installed by `scripts/install`; the binary is built by the harness itself unless
+//! `HEADWATER_BIN` names one.
+
+pub mod binary;
+pub mod client;
+pub mod clock;
+pub mod headwater;
+pub mod http;
+pub mod port;
+pub mod postgres;
+pub mod process;
+pub mod session;
+
+pub use client::{Client, Place, Reading};
+pub use headwater::{Headwater, Options};
+pub use postgres::{Postgres, Version};
+pub use process::Process;
+pub use session::Session;
+
+use std::path::{Path, PathBuf};
+
+/// The top of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in the repository")
+        .to_path_buf()
+}
+
+/// What `scripts/install` put under `.local/`, links resolved.
+#[must_use]
+pub fn installed(name: &str) -> PathBuf {
+    let path = repository().join(".local").join(name);
+    path.canonicalize()
+        .unwrap_or_else(|error| panic!("{}: {error}: run scripts/install first", path.display()))
+}

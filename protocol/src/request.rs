@@ -122,31 +122,17 @@ pub enum CloseReason {
 pub fn decode(frame: Bytes) -> Result<(RequestHeader, Request), DecodeError> {
     let fixed = Fixed::of(&frame).ok_or(CloseReason::TooShort { size: frame.len() })?;
     let row = fixed.served(&frame)?;
-    let (client_id, body_size) =
+    let walked =
         walk(row, fixed.version, &frame).map_err(|what| fixed.malformed(row.api, what, &frame))?;
-    let undecodable = || CloseReason::Undecodable {
-        api: row.api,
-        version: fixed.version,
-        client: client_name(&frame),
-    };
-    let header = RequestHeader {
-        api: row.api,
-        version: fixed.version,
-        correlation_id: fixed.correlation_id,
-        client_id: client_id
-            .map(|id| StrBytes::from_utf8(frame.slice_ref(id)))
-            .transpose()
-            .map_err(|_| undecodable())?,
-    };
-    let mut body = frame.clone();
-    body.advance(frame.len() - body_size.with_leftover);
-    let request = decode_body(row.api, fixed.version, &mut body).ok_or_else(undecodable)?;
-    // The walk and the decoder must have read the same bytes, or the walk has vouched for others.
-    debug_assert_eq!(body.remaining(), body_size.leftover, "{:?} {}", row.api, fixed.version);
-    if body.remaining() != body_size.leftover {
-        return Err(undecodable().into());
-    }
-    Ok((header, request))
+    decode_walked(&fixed, row.api, &walked, &frame).ok_or_else(|| {
+        let client = client_name(&frame);
+        CloseReason::Undecodable {
+            api: row.api,
+            version: fixed.version,
+            client,
+        }
+        .into()
+    })
 }
 
 impl From<CloseReason> for DecodeError {
@@ -213,19 +199,17 @@ impl Fixed {
     }
 }
 
-/// Where the body stands, counted from the end of the frame.
-struct BodySize {
-    with_leftover: usize,
+/// What the walk over a frame found.
+struct Walked<'a> {
+    client_id: Option<&'a [u8]>,
+    /// Bytes of the frame from the body on.
+    body_size: usize,
     /// Bytes behind the last field; Kafka ignores them, and so do we.
-    leftover: usize,
+    leftover_size: usize,
 }
 
-/// Checks the shape of header and body; finds the client id and the body.
-fn walk<'a>(
-    row: &Served,
-    version: i16,
-    frame: &'a [u8],
-) -> Result<(Option<&'a [u8]>, BodySize), ShapeError> {
+/// Checks the shape of header and body.
+fn walk<'a>(row: &Served, version: i16, frame: &'a [u8]) -> Result<Walked<'a>, ShapeError> {
     let bytes = frame.get(Fixed::SIZE..).ok_or(ShapeError::Truncated)?;
     let flexible = row.is_flexible(version);
     let mut walk = Walk::new(bytes, version, flexible, decoded_bytes_max(frame.len()));
@@ -233,14 +217,45 @@ fn walk<'a>(
     if flexible {
         walk.tagged_fields(&[])?;
     }
-    let with_leftover = walk.remaining();
+    let body_size = walk.remaining();
     walk.structure(request_layout(row.api))?;
-    Ok((
+    Ok(Walked {
         client_id,
-        BodySize {
-            with_leftover,
-            leftover: walk.remaining(),
+        body_size,
+        leftover_size: walk.remaining(),
+    })
+}
+
+/// Decodes what the walk has passed; None if a text is not UTF-8.
+fn decode_walked(
+    fixed: &Fixed,
+    api: Api,
+    walked: &Walked<'_>,
+    frame: &Bytes,
+) -> Option<(RequestHeader, Request)> {
+    let client_id = match walked.client_id {
+        Some(bytes) => Some(StrBytes::from_utf8(frame.slice_ref(bytes)).ok()?),
+        None => None,
+    };
+    let mut body = frame.clone();
+    body.advance(frame.len() - walked.body_size);
+    let request = decode_body(api, fixed.version, &mut body)?;
+    // The walk and the decoder must have read the same bytes, or the walk has vouched for others.
+    let agreed = body.remaining() == walked.leftover_size;
+    debug_assert!(
+        agreed,
+        "layout and decoder differ: {api:?} {}",
+        fixed.version
+    );
+    let (version, correlation_id) = (fixed.version, fixed.correlation_id);
+    agreed.then_some((
+        RequestHeader {
+            api,
+            version,
+            correlation_id,
+            client_id,
         },
+        request,
     ))
 }
 

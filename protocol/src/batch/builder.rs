@@ -110,6 +110,9 @@ impl BatchBuilder {
         }
         let mut moved = Self::new();
         let mut rest = self.buffer.get(mark.size..).unwrap_or_default();
+        if !rest.is_empty() {
+            moved.buffer.reserve(BATCH_HEADER_SIZE + rest.len());
+        }
         while !rest.is_empty() {
             let (timestamp_ms, tail) = take_own_record(&mut rest, self.base_timestamp);
             moved

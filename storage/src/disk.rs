@@ -5,6 +5,7 @@
 //! relative paths with `/`, at most two levels.
 
 pub mod model;
+pub mod real;
 
 use std::{fmt, io, sync::Arc};
 

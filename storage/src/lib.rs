@@ -4,9 +4,17 @@
 //! single writer is [`Journal`]; any number of readers share its [`Log`]. Every byte on disk is described in
 //! `docs/format.md`.
 
+pub mod catalog;
+mod catalog_log;
+pub mod data_directory;
 pub mod disk;
 pub mod error;
 pub mod meta;
 pub mod number;
+mod open_error;
+mod whole_file;
 
+pub use catalog::{Catalog, CatalogChange, Feed, FeedLayout, Instance, Schema, SourceKind, TableIdentity, Topic};
+pub use data_directory::{DataDirectory, StoreOptions};
+pub use error::StorageError;
 pub use number::{FeedNumber, InstanceNumber, LeaderEpoch, TopicNumber};

@@ -1,0 +1,137 @@
+//! The data directory: one per broker process. Opening it locks it, checks whose it is, and brings `catalog.log`
+//! and sled together; each instance's journal is opened from it.
+//!
+//! | name             | what                                                                    |
+//! |------------------|-------------------------------------------------------------------------|
+//! | `lock`           | empty; locked while a process has the directory open                    |
+//! | `FORMAT`         | version and id of the directory ([`format_file`])                       |
+//! | `catalog.log`    | every change of the catalog ([`crate::catalog`])                        |
+//! | `meta/`          | sled ([`crate::meta::key`])                                             |
+//! | `*.new`          | a file that is being written; a start writes it anew                    |
+
+mod format_file;
+mod lock;
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+use crate::{
+    catalog::{Catalog, CatalogChange, store::CatalogStore},
+    disk::{SegmentStore, real::RealDisk},
+    error::StorageError,
+    meta::{MetaStore, sled_meta::SledMeta},
+    open_error::open_error,
+};
+
+/// sled's folder.
+const META: &str = "meta";
+
+/// How a data directory is opened. The default is what production uses.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct StoreOptions {}
+
+/// An open data directory. Dropping it unlocks it.
+#[derive(Debug)]
+pub struct DataDirectory {
+    directory_id: Uuid,
+    cluster_id: String,
+    catalog: CatalogStore,
+    /// Held until everything above is closed. `None` on a disk that no other process can see.
+    _lock: Option<File>,
+}
+
+impl DataDirectory {
+    /// Opens the directory, or makes it (mode 0700). Sled's lock is waited for up to a second.
+    ///
+    /// # Errors
+    /// [`StorageError::Locked`] if another process has it; [`StorageError::Refused`] where it is not ours to open:
+    /// another program's, a newer version's, not writable, no space, parts of different backups;
+    /// [`StorageError::Damaged`] or [`StorageError::Read`] where it cannot be read;
+    /// [`StorageError::Poisoned`] where a write failed.
+    pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StorageError> {
+        let lock = lock::lock(path)?;
+        let disk: Arc<dyn SegmentStore> =
+            Arc::new(RealDisk::open(path).map_err(|error| open_error(path, error))?);
+        // Whose the directory is comes before anything is made in it.
+        format_file::open(&*disk).map_err(|error| within(path, error))?;
+        let meta = Arc::new(SledMeta::open(&path.join(META))?);
+        let opened = Self::open_on(disk, meta, options).map_err(|error| within(path, error))?;
+        Ok(Self {
+            _lock: Some(lock),
+            ..opened
+        })
+    }
+
+    /// Opens the directory on any disk and sled's stand-in, as tests do. Locks nothing.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::open`].
+    pub fn open_on(
+        disk: Arc<dyn SegmentStore>,
+        meta: Arc<dyn MetaStore>,
+        _options: &StoreOptions,
+    ) -> Result<Self, StorageError> {
+        let directory_id = format_file::open(&*disk)?;
+        let catalog = CatalogStore::open(&*disk, Arc::clone(&meta), directory_id)?;
+        let cluster_id = URL_SAFE_NO_PAD.encode(directory_id.as_bytes());
+        Ok(Self {
+            directory_id,
+            cluster_id,
+            catalog,
+            _lock: None,
+        })
+    }
+
+    /// Random, made with the directory, never changed.
+    #[must_use]
+    pub fn directory_id(&self) -> Uuid {
+        self.directory_id
+    }
+
+    /// Kafka's cluster id: 22 characters, the base64url form of [`DataDirectory::directory_id`].
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// What exists now. A snapshot: later changes are in later ones.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.catalog()
+    }
+
+    /// Makes one change of all of `changes`, in order. Durable (power loss included) and visible when it
+    /// returns, or not at all. New things take their numbers from the `Catalog::next_..` methods of the newest
+    /// snapshot.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] for the first that may not be, nothing was changed;
+    /// [`StorageError::Poisoned`] when a write or sync failed, now or before: the process must exit.
+    pub fn change(&self, changes: Vec<CatalogChange>) -> Result<Arc<Catalog>, StorageError> {
+        self.catalog.change(&changes)
+    }
+}
+
+/// Names the directory in an error that does not.
+fn within(path: &Path, error: StorageError) -> StorageError {
+    let path = path.display();
+    match error {
+        StorageError::Refused(text) => {
+            StorageError::Refused(format!("data directory {path}: {text}"))
+        }
+        StorageError::Damaged(text) => {
+            StorageError::Damaged(format!("data directory {path}: {text}"))
+        }
+        StorageError::Poisoned(text) => {
+            StorageError::Poisoned(format!("data directory {path}: {text}"))
+        }
+        StorageError::Read { what, source } => StorageError::Read {
+            what: format!("data directory {path}: {what}"),
+            source,
+        },
+        StorageError::Locked { .. } | StorageError::Invalid(_) => error,
+    }
+}

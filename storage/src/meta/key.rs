@@ -1,0 +1,81 @@
+//! Every key in sled, as a byte table. All stand in sled's default tree; the first byte is the kind. Integers
+//! are big endian, so that keys sort as their numbers do.
+//!
+//! | key                                          | value                                                    |
+//! |----------------------------------------------|----------------------------------------------------------|
+//! | `01`                                         | directory record, JSON: `{"format":1,"directory_id":".."}` |
+//! | `02`                                         | number of the last catalog change that is here, u64      |
+//! | `10` instance u32, chunk u16                 | instance, JSON in chunks                                 |
+//! | `11` feed u32, chunk u16                     | feed, JSON in chunks                                     |
+//! | `12` topic u32, chunk u16                    | topic, JSON in chunks                                    |
+//! | `13` schema version u64, chunk u16           | schema version, JSON in chunks                           |
+//! | `20` instance u32                            | durable end of the instance's journal (`journal.rs`)     |
+//!
+//! "In chunks": [`super::long_value`]. Other first bytes are not used; a start leaves them alone.
+
+use crate::number::{FeedNumber, InstanceNumber, TopicNumber};
+
+/// Key of the directory record.
+pub const DIRECTORY: &[u8] = &[0x01];
+
+/// Key of the last catalog change's number.
+pub const CATALOG_CHANGE: &[u8] = &[0x02];
+
+/// What all instances' keys begin with.
+pub const INSTANCES: &[u8] = &[0x10];
+
+/// What all feeds' keys begin with.
+pub const FEEDS: &[u8] = &[0x11];
+
+/// What all topics' keys begin with.
+pub const TOPICS: &[u8] = &[0x12];
+
+/// What all schema versions' keys begin with.
+pub const SCHEMAS: &[u8] = &[0x13];
+
+const DURABLE_ENDS: &[u8] = &[0x20];
+
+/// What an instance's chunks begin with.
+#[must_use]
+pub fn instance(number: InstanceNumber) -> Vec<u8> {
+    [INSTANCES, &number.0.to_be_bytes()].concat()
+}
+
+/// What a feed's chunks begin with.
+#[must_use]
+pub fn feed(number: FeedNumber) -> Vec<u8> {
+    [FEEDS, &number.0.to_be_bytes()].concat()
+}
+
+/// What a topic's chunks begin with.
+#[must_use]
+pub fn topic(number: TopicNumber) -> Vec<u8> {
+    [TOPICS, &number.0.to_be_bytes()].concat()
+}
+
+/// What a schema version's chunks begin with.
+#[must_use]
+pub fn schema(version: u64) -> Vec<u8> {
+    [SCHEMAS, &version.to_be_bytes()].concat()
+}
+
+/// Key of the durable end of an instance's journal.
+#[must_use]
+pub fn durable_end(instance: InstanceNumber) -> Vec<u8> {
+    [DURABLE_ENDS, &instance.0.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_the_bytes_of_the_table() {
+        assert_eq!(instance(InstanceNumber(1)), [0x10, 0, 0, 0, 1]);
+        assert_eq!(feed(FeedNumber(2)), [0x11, 0, 0, 0, 2]);
+        assert_eq!(topic(TopicNumber(0x0102_0304)), [0x12, 1, 2, 3, 4]);
+        assert_eq!(schema(5), [0x13, 0, 0, 0, 0, 0, 0, 0, 5]);
+        assert_eq!(durable_end(InstanceNumber(6)), [0x20, 0, 0, 0, 6]);
+        assert_eq!((DIRECTORY, CATALOG_CHANGE), (&[1][..], &[2][..]));
+    }
+}

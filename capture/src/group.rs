@@ -1,5 +1,7 @@
 //! What capture hands to the broker: groups of whole transactions as finished record batches.
 
+pub(crate) mod gather;
+
 use headwater_protocol::batch::RecordBatch;
 
 use crate::table::{Table, TableKey};

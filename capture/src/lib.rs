@@ -4,9 +4,17 @@
 //! record) -> `headwater_protocol::batch::BatchBuilder` -> [`TransactionGroup`], which the broker pulls with
 //! `postgres::Source::next` and appends to its log. This crate does not know storage, topics or offsets.
 
+pub mod encode;
+pub mod event;
+pub mod filter;
 pub mod group;
-
-pub use group::{Captured, Commit, TableBatch, TransactionGroup};
-pub use table::{Column, ReplicaIdentity, Table, TableKey};
-
+pub mod limits;
+pub mod postgres;
 pub mod table;
+pub mod value;
+
+pub use encode::{FeedFormat, Preset};
+pub use filter::{PatternError, TableFilter, TablePattern};
+pub use group::{Captured, Commit, TableBatch, TransactionGroup};
+pub use limits::CaptureLimits;
+pub use table::{Column, ReplicaIdentity, Table, TableKey};

@@ -6,7 +6,7 @@
 pub struct TableKey(pub u32);
 
 /// What identifies the old row in an update or delete (PostgreSQL `REPLICA IDENTITY`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplicaIdentity {
     /// The primary key, if there is one.
     Default,
@@ -19,7 +19,7 @@ pub enum ReplicaIdentity {
 }
 
 /// One column, in the order of the source's relation message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Column {
     /// The column's name, unquoted.
     pub name: String,
@@ -36,7 +36,7 @@ pub struct Column {
 }
 
 /// A table's definition in force at some position of the source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Table {
     /// Its name inside this run.
     pub key: TableKey,
@@ -50,4 +50,87 @@ pub struct Table {
     pub replica_identity: ReplicaIdentity,
     /// Columns as the source sends them.
     pub columns: Vec<Column>,
+}
+
+impl Table {
+    /// Indexes of the columns whose values identify a row, in the order of the record key; empty if nothing
+    /// does.
+    ///
+    /// The primary key, with one exception: where the operator chose an index as replica identity and a
+    /// delete would not carry all of the primary key, the columns of that index (unique and not null by
+    /// PostgreSQL's own rule), so that every change of a row has the same key.
+    pub fn record_key(&self) -> Vec<usize> {
+        let identity = || self.indexes(|column| column.identity);
+        let mut primary = self.indexes(|column| column.key_position.is_some());
+        primary.sort_by_key(|&index| self.columns.get(index).and_then(|c| c.key_position));
+        let covered = primary
+            .iter()
+            .all(|&index| self.columns.get(index).is_some_and(|c| c.identity));
+        match self.replica_identity {
+            ReplicaIdentity::Index if primary.is_empty() || !covered => identity(),
+            ReplicaIdentity::Index
+            | ReplicaIdentity::Default
+            | ReplicaIdentity::Full
+            | ReplicaIdentity::Nothing => primary,
+        }
+    }
+
+    fn indexes(&self, wanted: impl Fn(&Column) -> bool) -> Vec<usize> {
+        let columns = self.columns.iter().enumerate();
+        columns
+            .filter(|(_, column)| wanted(column))
+            .map(|(index, _)| index)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(replica_identity: ReplicaIdentity, columns: &[(&str, bool, Option<u16>)]) -> Table {
+        let column = |&(name, identity, key_position): &(&str, bool, Option<u16>)| Column {
+            name: name.to_owned(),
+            type_oid: 23,
+            type_name: "integer".to_owned(),
+            type_modifier: -1,
+            identity,
+            key_position,
+        };
+        Table {
+            key: TableKey(0),
+            relation: 1,
+            schema: "s".to_owned(),
+            name: "t".to_owned(),
+            replica_identity,
+            columns: columns.iter().map(column).collect(),
+        }
+    }
+
+    #[test]
+    fn record_key_has_the_primary_keys_order() {
+        let columns = [
+            ("a", true, Some(1)),
+            ("b", false, None),
+            ("c", true, Some(0)),
+        ];
+        let keyed = table(ReplicaIdentity::Default, &columns);
+        assert_eq!(keyed.record_key(), [2, 0]);
+        assert!(
+            table(ReplicaIdentity::Full, &[("a", true, None)])
+                .record_key()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn index_identity_is_the_key_unless_it_covers_the_primary_key() {
+        let index = ReplicaIdentity::Index;
+        let apart = table(index, &[("id", false, Some(0)), ("code", true, None)]);
+        assert_eq!(apart.record_key(), [1]);
+        let covering = table(index, &[("id", true, Some(0)), ("code", true, None)]);
+        assert_eq!(covering.record_key(), [0]);
+        let keyless = table(index, &[("id", false, None), ("code", true, None)]);
+        assert_eq!(keyless.record_key(), [1]);
+    }
 }

@@ -1,0 +1,54 @@
+//! One row change on its way from a source to the encoders.
+
+use crate::value::Value;
+
+/// What happened to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// It was inserted.
+    Create,
+    /// It was changed.
+    Update,
+    /// It was deleted.
+    Delete,
+}
+
+/// A row image in a source's own form: walked as often as an encoder needs, in the table's column order,
+/// with as many values as the table has columns.
+pub trait Row: Copy {
+    /// The columns' values.
+    fn values(&self) -> impl Iterator<Item = Value<'_>>;
+}
+
+/// A row change with its images.
+#[derive(Debug, Clone, Copy)]
+pub struct RowChange<R> {
+    /// What happened.
+    pub operation: Operation,
+    /// The full old row, where the source sent it; never a part of one.
+    pub before: Option<R>,
+    /// The new row; none for a delete.
+    pub after: Option<R>,
+    /// A row that holds at least the record key's columns, as they are after the change.
+    pub key: R,
+    /// A row that holds at least the record key's columns, as they were before an update; none where the
+    /// source says that they did not change.
+    pub old_key: Option<R>,
+}
+
+/// Where a change comes from; identity is (`commit_lsn`, `ordinal`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeOrigin {
+    /// The source transaction's id.
+    pub transaction_id: u64,
+    /// Position of the transaction's commit in the source's log.
+    pub commit_lsn: u64,
+    /// Position of the change itself. Several changes may share one.
+    pub lsn: u64,
+    /// Index of the change in its transaction, before any filter of ours.
+    pub ordinal: u64,
+    /// Source commit time, ms since 1970.
+    pub commit_time_ms: i64,
+    /// When the change was read, ms since 1970.
+    pub read_time_ms: i64,
+}

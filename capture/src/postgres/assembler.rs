@@ -1,0 +1,506 @@
+//! Transactions of a PostgreSQL replication stream, assembled into groups of finished batches.
+//!
+//! No socket, no clock: the caller pushes the messages of one connection after the other and takes what is
+//! ready. Calls, in this order:
+//!
+//! ```text
+//! new ─> announce* ─> ( push | keepalive | set_catalog | take )* ─> connection_lost ─> announce* ─> ( … )*
+//! ```
+//!
+//! - A transaction whose commit lies below what was assembled before is dropped, so that a connection may
+//!   resume anywhere at or before [`Assembler::handed_over_end_lsn`].
+//! - A change is identified by (commit LSN, ordinal): the index of its message among the rows, truncates and
+//!   logical messages of the transaction, before any filter of ours.
+//! - Memory is bounded in bytes: [`Assembler::must_wait`] tells when to stop pushing until [`Assembler::take`]
+//!   was called. A transaction beyond `large_transaction_bytes` is handed over in parts; the last one
+//!   carries the commit.
+//! - A small transaction that is open when the log asks is waited for; a larger one is cut off the whole
+//!   ones before it (`docs/decisions/0002-capture-hands-over-on-demand.md`).
+//! - Positions without rows (empty transactions, keepalives) are recorded now and then only.
+//!
+//! An error means that the server sent what cannot be, or that a record is too large. The connection is to
+//! be given up and [`Assembler::connection_lost`] called; what was whole stays ready.
+
+mod catalog;
+mod handover;
+mod relations;
+mod row;
+
+#[cfg(test)]
+mod tests;
+
+pub use catalog::CatalogTable;
+
+use crate::encode::{Encoder, FeedFormat, SourceNames};
+use crate::event::{ChangeOrigin, Operation};
+use crate::filter::TableFilter;
+use crate::group::gather::Gather;
+use crate::limits::{CaptureLimits, PREPARED_BYTES};
+use crate::postgres::pgoutput::{self, DecodeError, Message};
+use crate::postgres::position::Lsn;
+use crate::table::Table;
+use handover::Handover;
+use relations::{Relations, Resolved, TooMany};
+use row::RowMessage;
+
+/// 2000-01-01, PostgreSQL's epoch, in ms since 1970.
+const POSTGRES_EPOCH_MS: i64 = 946_684_800_000;
+
+/// What is constant for the life of an assembler.
+#[derive(Debug, Clone)]
+pub struct AssemblerConfig {
+    /// `IDENTIFY_SYSTEM`, systemid.
+    pub system_id: u64,
+    /// `IDENTIFY_SYSTEM`, timeline.
+    pub timeline: u32,
+    /// The database's name, for `source.db`.
+    pub database: String,
+    /// The feeds, in the order of `TableBatch::feed`.
+    pub feeds: Vec<FeedFormat>,
+    /// Which tables are captured.
+    pub tables: TableFilter,
+    /// The bounds.
+    pub limits: CaptureLimits,
+}
+
+/// What a pushed message led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushed {
+    /// Nothing in particular.
+    Continue,
+    /// A transaction is complete.
+    TransactionEnd,
+    /// The message was not taken. Ask the server's catalog about these relations, call
+    /// [`Assembler::set_catalog`] for each, and push the same message again.
+    NeedsCatalog(Vec<u32>),
+}
+
+/// Why the stream cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AssembleError {
+    /// The bytes are no pgoutput of version 1.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// A message that cannot come at this place.
+    #[error("pgoutput message out of place, {what} lsn={lsn}")]
+    OutOfPlace {
+        /// What is wrong.
+        what: &'static str,
+        /// Where: the transaction's final LSN, or where the message lies if there is none.
+        lsn: Lsn,
+    },
+    /// A record beyond `record_bytes_max`. The same row will come again after a reconnect.
+    #[error(
+        "record too large schema={schema:?} table={table:?} bytes={bytes} limit={limit} \
+         transaction={xid} commit_lsn={commit_lsn}"
+    )]
+    RecordTooLarge {
+        /// The table.
+        schema: String,
+        /// The table.
+        table: String,
+        /// At least so many bytes.
+        bytes: usize,
+        /// See `CaptureLimits::record_bytes_max`.
+        limit: usize,
+        /// The transaction.
+        xid: u32,
+        /// The transaction.
+        commit_lsn: Lsn,
+    },
+    /// More relations than `relations_max`.
+    #[error("the server named too many relations limit={limit}")]
+    TooManyRelations {
+        /// See `CaptureLimits::relations_max`.
+        limit: usize,
+    },
+}
+
+/// Counted since the assembler was made; of transactions that were not dropped as known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Transactions that ended.
+    pub transactions: u64,
+    /// Captured row changes; those of an abandoned transaction count again when it is replayed.
+    pub changes: u64,
+    /// Row changes of tables that the filter excludes.
+    pub filtered: u64,
+    /// Bytes of all messages.
+    pub message_bytes: u64,
+    /// Values that an update left unchanged and the source did not send.
+    pub unchanged_toast: u64,
+    /// Captured tables that were truncated: the format cannot express it.
+    pub truncates_skipped: u64,
+    /// Logical messages, which no feed carries.
+    pub messages_skipped: u64,
+    /// Values in which bytes that are not UTF-8 were replaced (databases in SQL_ASCII only).
+    pub text_repaired: u64,
+    /// Commit time of the last transaction, ms since 1970.
+    pub last_commit_time_ms: Option<i64>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Assembler {
+    record_bytes_max: usize,
+    relations_max: usize,
+    relations: Relations,
+    encoders: Vec<Encoder>,
+    gather: Gather,
+    handover: Handover,
+    open: Option<OpenTransaction>,
+    counters: Counters,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OpenTransaction {
+    final_lsn: u64,
+    xid: u32,
+    commit_time_ms: i64,
+    /// Of the next row, truncate, or logical message.
+    ordinal: u64,
+    /// It was assembled before.
+    is_known: bool,
+}
+
+impl Assembler {
+    /// `resume_end_lsn`: end LSN of the stored position; 0 on a first start.
+    pub fn new(config: AssemblerConfig, resume_end_lsn: u64) -> Self {
+        let source = SourceNames {
+            connector: "postgresql",
+            database: &config.database,
+        };
+        let record_bytes_max = config.limits.record_bytes_max;
+        let encoder = |format| Encoder::new(format, &source, record_bytes_max);
+        Self {
+            record_bytes_max,
+            relations_max: config.limits.relations_max,
+            encoders: config.feeds.iter().map(encoder).collect(),
+            relations: Relations::new(config.tables, config.limits.relations_max),
+            gather: Gather::new(config.feeds.len(), config.limits.batch_bytes),
+            handover: Handover::new(
+                (config.system_id, config.timeline),
+                config.limits,
+                resume_end_lsn,
+            ),
+            open: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// A table that the catalog shows: it gets its key now, and is handed over as `Captured::Tables` before
+    /// any row of it came, so that its topics exist. Repeated calls for a table tell nothing new; the
+    /// stream's own definition wins. Best called for all tables before each connection starts to stream:
+    /// tables with identity DEFAULT then need no [`Pushed::NeedsCatalog`].
+    ///
+    /// # Errors
+    /// [`AssembleError::TooManyRelations`].
+    pub fn announce(&mut self, relation: u32, table: CatalogTable) -> Result<(), AssembleError> {
+        let told = self.relations.announce(relation, table);
+        if let Some(table) = told.map_err(|error| self.too_many(error))? {
+            self.handover.tell(table, self.open.is_some());
+        }
+        Ok(())
+    }
+
+    /// The catalog's answer to [`Pushed::NeedsCatalog`]; `None`: the relation no longer exists. The rows that
+    /// are still to come are then rendered with the key as far as it is certain, else without.
+    ///
+    /// # Errors
+    /// [`AssembleError::TooManyRelations`].
+    pub fn set_catalog(
+        &mut self,
+        relation: u32,
+        info: Option<CatalogTable>,
+    ) -> Result<(), AssembleError> {
+        let set = self.relations.set_catalog(relation, info.as_ref());
+        set.map_err(|error| self.too_many(error))
+    }
+
+    /// Takes one pgoutput message: the payload of an XLogData whose start LSN is `wal_start`. `now_ms` is
+    /// when it was read, ms since 1970.
+    ///
+    /// # Errors
+    /// [`AssembleError`]; see the module.
+    pub fn push(
+        &mut self,
+        wal_start: u64,
+        message: &[u8],
+        now_ms: i64,
+    ) -> Result<Pushed, AssembleError> {
+        self.handover.now(now_ms);
+        let pushed = match pgoutput::decode(message)? {
+            Message::Begin(begin) => self.begin(begin),
+            Message::Commit(commit) => self.commit(commit),
+            Message::Relation(relation) => {
+                let received = self.relations.receive(&relation, message);
+                received.map_err(|error| self.too_many(error))?;
+                Ok(Pushed::Continue)
+            }
+            Message::Type(sent) => {
+                self.relations.receive_type(&sent);
+                Ok(Pushed::Continue)
+            }
+            Message::Origin(_) => Ok(Pushed::Continue),
+            Message::Insert(row) => self.row(
+                RowMessage {
+                    relation: row.relation,
+                    operation: Operation::Create,
+                    old: None,
+                    new: Some(row.new),
+                },
+                (wal_start, now_ms),
+            ),
+            Message::Update(row) => self.row(
+                RowMessage {
+                    relation: row.relation,
+                    operation: Operation::Update,
+                    old: row.old,
+                    new: Some(row.new),
+                },
+                (wal_start, now_ms),
+            ),
+            Message::Delete(row) => self.row(
+                RowMessage {
+                    relation: row.relation,
+                    operation: Operation::Delete,
+                    old: Some(row.old),
+                    new: None,
+                },
+                (wal_start, now_ms),
+            ),
+            Message::Truncate(truncate) => self.truncate(truncate, wal_start),
+            Message::Logical(logical) => self.logical(logical),
+        }?;
+        if !matches!(pushed, Pushed::NeedsCatalog(_)) {
+            let size = u64::try_from(message.len()).unwrap_or(u64::MAX);
+            self.counters.message_bytes = self.counters.message_bytes.saturating_add(size);
+        }
+        Ok(pushed)
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters;
+        for encoder in &self.encoders {
+            let oddities = encoder.oddities();
+            counters.unchanged_toast = counters.unchanged_toast.max(oddities.unchanged);
+            counters.text_repaired = counters.text_repaired.max(oddities.repaired);
+        }
+        counters
+    }
+
+    fn too_many(&self, _: TooMany) -> AssembleError {
+        AssembleError::TooManyRelations {
+            limit: self.relations_max,
+        }
+    }
+
+    fn begin(&mut self, begin: pgoutput::Begin) -> Result<Pushed, AssembleError> {
+        if let Some(open) = self.open {
+            return Err(out_of_place("begin inside a transaction", open.final_lsn));
+        }
+        let is_known = begin.final_lsn < self.handover.assembled_end_lsn();
+        self.open = Some(OpenTransaction {
+            final_lsn: begin.final_lsn,
+            xid: begin.xid,
+            commit_time_ms: unix_ms(begin.commit_time_us),
+            ordinal: 0,
+            is_known,
+        });
+        if !is_known {
+            self.gather.begin();
+        }
+        Ok(Pushed::Continue)
+    }
+
+    fn commit(&mut self, commit: pgoutput::Commit) -> Result<Pushed, AssembleError> {
+        let (lsn, end_lsn) = (commit.commit_lsn, commit.end_lsn);
+        let open = self
+            .open
+            .ok_or_else(|| out_of_place("commit outside of a transaction", lsn))?;
+        if open.final_lsn != lsn || end_lsn <= lsn {
+            let what = "commit is not the one that the transaction began with";
+            return Err(out_of_place(what, open.final_lsn));
+        }
+        self.open = None;
+        if !open.is_known {
+            self.gather.commit(open.commit_time_ms);
+            self.handover.transaction_ended(lsn, end_lsn);
+            self.counters.transactions += 1;
+            self.counters.last_commit_time_ms = Some(open.commit_time_ms);
+        }
+        Ok(Pushed::TransactionEnd)
+    }
+
+    /// The open transaction, with the ordinal of the next change.
+    fn open_for(&mut self, lsn: u64) -> Result<&mut OpenTransaction, AssembleError> {
+        let open = self.open.as_mut();
+        open.ok_or_else(|| out_of_place("change outside of a transaction", lsn))
+    }
+
+    fn row(
+        &mut self,
+        row: RowMessage<'_>,
+        (lsn, now_ms): (u64, i64),
+    ) -> Result<Pushed, AssembleError> {
+        let open = *self.open_for(lsn)?;
+        if open.is_known {
+            return Ok(Pushed::Continue);
+        }
+        let index = match self.relations.resolve(row.relation) {
+            Resolved::Ask => return Ok(Pushed::NeedsCatalog(vec![row.relation])),
+            Resolved::Unknown => {
+                return Err(out_of_place("row of an unknown relation", open.final_lsn));
+            }
+            Resolved::Excluded => {
+                self.counters.filtered += 1;
+                self.open_for(lsn)?.ordinal += 1;
+                return Ok(Pushed::Continue);
+            }
+            Resolved::Known { index } => index,
+            Resolved::Anew {
+                index,
+                table,
+                is_news,
+            } => {
+                self.prepare(&table);
+                if is_news {
+                    self.handover.tell(table, true);
+                }
+                index
+            }
+        };
+        self.open_for(lsn)?.ordinal += 1;
+        let origin = open.origin(lsn, now_ms);
+        self.encode(index, row, &origin)?;
+        self.counters.changes += 1;
+        self.gather.count_change();
+        Ok(Pushed::Continue)
+    }
+
+    /// Renders the change for every feed and appends it.
+    fn encode(
+        &mut self,
+        index: usize,
+        row: RowMessage<'_>,
+        origin: &ChangeOrigin,
+    ) -> Result<(), AssembleError> {
+        let key = self.relations.known(index).key;
+        if !self.encoders.iter().all(|encoder| encoder.is_prepared(key)) {
+            let table = self.relations.table(index);
+            self.prepare(&table);
+        }
+        let known = self.relations.known(index);
+        let change = row.change(known.kinds).ok_or_else(|| {
+            out_of_place(
+                "row with other columns than its relation",
+                origin.commit_lsn,
+            )
+        })?;
+        for (feed, encoder) in self.encoders.iter_mut().enumerate() {
+            let appended = match encoder.encode(key, &change, origin) {
+                Ok(record) => {
+                    let size = record.size();
+                    let timestamp_ms = origin.commit_time_ms;
+                    let appended = self.gather.append((feed, key), timestamp_ms, &record);
+                    appended.map_err(|_| size)
+                }
+                Err(too_large) => Err(too_large.bytes),
+            };
+            appended.map_err(|bytes| {
+                record_too_large(
+                    &self.relations.table(index),
+                    origin,
+                    bytes,
+                    self.record_bytes_max,
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self, table: &Table) {
+        let held: usize = self.encoders.iter().map(Encoder::prepared_bytes).sum();
+        if held > PREPARED_BYTES {
+            self.encoders.iter_mut().for_each(Encoder::forget_tables);
+        }
+        for encoder in &mut self.encoders {
+            encoder.prepare(table);
+        }
+    }
+
+    fn truncate(
+        &mut self,
+        truncate: pgoutput::Truncate<'_>,
+        lsn: u64,
+    ) -> Result<Pushed, AssembleError> {
+        let open = self.open_for(lsn)?;
+        open.ordinal += 1;
+        if !open.is_known {
+            let captured = truncate
+                .relations()
+                .filter(|oid| self.relations.is_captured(*oid));
+            let captured = u64::try_from(captured.count()).unwrap_or(u64::MAX);
+            self.counters.truncates_skipped += captured;
+        }
+        Ok(Pushed::Continue)
+    }
+
+    fn logical(&mut self, logical: pgoutput::Logical<'_>) -> Result<Pushed, AssembleError> {
+        if !logical.transactional {
+            self.counters.messages_skipped += 1;
+            return Ok(Pushed::Continue);
+        }
+        let open = self.open_for(logical.lsn)?;
+        open.ordinal += 1;
+        if !open.is_known {
+            self.counters.messages_skipped += 1;
+        }
+        Ok(Pushed::Continue)
+    }
+}
+
+impl OpenTransaction {
+    fn origin(&self, lsn: u64, now_ms: i64) -> ChangeOrigin {
+        ChangeOrigin {
+            transaction_id: u64::from(self.xid),
+            commit_lsn: self.final_lsn,
+            lsn,
+            ordinal: self.ordinal,
+            commit_time_ms: self.commit_time_ms,
+            read_time_ms: now_ms,
+        }
+    }
+}
+
+fn out_of_place(what: &'static str, lsn: u64) -> AssembleError {
+    AssembleError::OutOfPlace {
+        what,
+        lsn: Lsn(lsn),
+    }
+}
+
+fn record_too_large(
+    table: &Table,
+    origin: &ChangeOrigin,
+    bytes: usize,
+    limit: usize,
+) -> AssembleError {
+    AssembleError::RecordTooLarge {
+        schema: table.schema.clone(),
+        table: table.name.clone(),
+        bytes,
+        limit,
+        xid: u32::try_from(origin.transaction_id).unwrap_or(u32::MAX),
+        commit_lsn: Lsn(origin.commit_lsn),
+    }
+}
+
+/// Microseconds since 2000 as milliseconds since 1970; never negative, since Kafka's timestamps are not.
+fn unix_ms(postgres_us: i64) -> i64 {
+    postgres_us
+        .div_euclid(1000)
+        .saturating_add(POSTGRES_EPOCH_MS)
+        .max(0)
+}

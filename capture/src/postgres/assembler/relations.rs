@@ -1,0 +1,430 @@
+//! The definitions that the server announced, and what the catalog adds to them.
+//!
+//! A relation costs its message's bytes and a little bookkeeping, so that a hundred thousand of them fit a
+//! few dozen megabytes; the [`Table`] is made from these when it is needed. A relation that the filter
+//! excludes costs a map entry. The server announces a relation once per connection before its first row,
+//! and again when its definition may have changed.
+//!
+//! | known about a relation | a row of it |
+//! |---|---|
+//! | nothing on this connection | is a fault of the server |
+//! | message, excluded by the filter | is skipped |
+//! | message, catalog not asked since | [`Resolved::Ask`] |
+//! | message, catalog answered | is [`Resolved::Anew`], the next ones [`Resolved::Known`] |
+//! | message, catalog no longer knows it | likewise, with a key as far as it is certain |
+//!
+//! What the catalog said before the connection's first message of a relation counts only where the two
+//! agree about the primary key and no type is new.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::catalog::CatalogTable;
+use crate::filter::TableFilter;
+use crate::limits::DOMAINS_MAX;
+use crate::postgres::pgoutput::{self, Message};
+use crate::postgres::text;
+use crate::table::{Column, ReplicaIdentity, Table, TableKey};
+use crate::value::ValueKind;
+
+/// More relations than `CaptureLimits::relations_max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMany;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Relations {
+    filter: TableFilter,
+    relations_max: usize,
+    by_oid: HashMap<u32, usize>,
+    list: Vec<Entry>,
+    /// The last lookup: rows of a table come in runs.
+    last: Option<(u32, usize)>,
+    next_table: u32,
+    /// Domains over built-in types other than texts.
+    domains: HashMap<u32, ValueKind>,
+    /// `format_type` by type oid.
+    type_names: HashMap<u32, Box<str>>,
+}
+
+/// What is known about one relation.
+#[derive(Debug)]
+struct Entry {
+    oid: u32,
+    /// Given when it is first captured or announced.
+    key: Option<TableKey>,
+    /// Hash of the definition that was told last.
+    told: Option<u64>,
+    catalog: Catalog,
+    message: Received,
+}
+
+/// What the catalog says.
+#[derive(Debug, Default)]
+struct Catalog {
+    /// Whether it was asked since the last message that made asking necessary.
+    is_fresh: bool,
+    /// The primary key as last heard, in its order. Kept when the relation is gone.
+    primary_key: Option<Box<[Box<str>]>>,
+}
+
+/// What this connection sent.
+#[derive(Debug)]
+enum Received {
+    Nothing,
+    Excluded,
+    Relation(Definition),
+}
+
+#[derive(Debug)]
+struct Definition {
+    /// The relation message, decoded once already.
+    message: Box<[u8]>,
+    kinds: Box<[ValueKind]>,
+    /// Whether `key` and `told` are up to date with it.
+    is_resolved: bool,
+}
+
+/// A relation whose rows can be rendered.
+#[derive(Debug)]
+pub(super) struct Known<'a> {
+    pub(super) key: TableKey,
+    /// One for each column.
+    pub(super) kinds: &'a [ValueKind],
+}
+
+/// What is to be done with a row.
+#[derive(Debug)]
+pub(super) enum Resolved {
+    /// No message named its relation on this connection.
+    Unknown,
+    /// The filter excludes its table.
+    Excluded,
+    /// The catalog must be asked first.
+    Ask,
+    /// It can be rendered, with the definition that was resolved before.
+    Known { index: usize },
+    /// It can be rendered, with this definition; `is_news`: it is not the one told last.
+    Anew {
+        index: usize,
+        table: Table,
+        is_news: bool,
+    },
+}
+
+impl Relations {
+    pub(super) fn new(filter: TableFilter, relations_max: usize) -> Self {
+        Self {
+            filter,
+            relations_max,
+            by_oid: HashMap::new(),
+            list: Vec::new(),
+            last: None,
+            next_table: 0,
+            domains: HashMap::new(),
+            type_names: HashMap::new(),
+        }
+    }
+
+    /// Takes a relation message; `message` is the whole of it.
+    pub(super) fn receive(
+        &mut self,
+        relation: &pgoutput::Relation<'_>,
+        message: &[u8],
+    ) -> Result<(), TooMany> {
+        let received = if self.filter.matches(relation.schema, relation.name) {
+            Received::Relation(Definition {
+                message: message.into(),
+                kinds: relation.columns().map(|c| self.kind(c.type_oid)).collect(),
+                is_resolved: false,
+            })
+        } else {
+            Received::Excluded
+        };
+        let types_known =
+            |c: pgoutput::RelationColumn<'_>| self.type_names.contains_key(&c.type_oid);
+        let types_are_known = relation.columns().all(types_known);
+        let entry = self.entry(relation.relation)?;
+        // Sent again on the same connection: something about the table changed, perhaps its key.
+        let is_first = matches!(entry.message, Received::Nothing);
+        entry.catalog.is_fresh &=
+            is_first && types_are_known && entry.catalog.agrees_with(relation);
+        entry.message = received;
+        Ok(())
+    }
+
+    /// Takes a type message. Only domains over built-in types matter: their values are their base type's.
+    pub(super) fn receive_type(&mut self, sent: &pgoutput::Type<'_>) {
+        let kind = match sent.schema {
+            "" | "pg_catalog" => text::kind_of_name(sent.name),
+            _ => ValueKind::Text,
+        };
+        if kind == ValueKind::Text {
+            self.domains.remove(&sent.type_oid);
+        } else if self.domains.len() < DOMAINS_MAX {
+            self.domains.insert(sent.type_oid, kind);
+        }
+    }
+
+    /// Takes the catalog's answer; `None`: it knows no such relation.
+    pub(super) fn set_catalog(
+        &mut self,
+        relation: u32,
+        info: Option<&CatalogTable>,
+    ) -> Result<(), TooMany> {
+        if let Some(info) = info {
+            self.learn_types(&info.columns);
+        }
+        let entry = self.entry(relation)?;
+        entry.catalog.is_fresh = true;
+        if let Some(info) = info {
+            entry.catalog.primary_key = Some(info.primary_key().into());
+        }
+        if let Received::Relation(definition) = &mut entry.message {
+            definition.is_resolved = false;
+        }
+        Ok(())
+    }
+
+    /// Takes a table that the catalog shows. Returns its definition if the filter lets it through and none
+    /// was told before; where this connection sent a definition, that one counts and this one is ignored.
+    pub(super) fn announce(
+        &mut self,
+        relation: u32,
+        info: CatalogTable,
+    ) -> Result<Option<Table>, TooMany> {
+        let excluded = !self.filter.matches(&info.schema, &info.name);
+        let entry = self.entry(relation)?;
+        if excluded || !matches!(entry.message, Received::Nothing) {
+            return Ok(None);
+        }
+        let is_told = entry.told.is_some();
+        self.set_catalog(relation, Some(&info))?;
+        if is_told {
+            return Ok(None);
+        }
+        let key = self.next_key();
+        let entry = self.entry(relation)?;
+        entry.key = Some(key);
+        let table = info.into_table(key, relation);
+        entry.is_news(&table);
+        Ok(Some(table))
+    }
+
+    fn next_key(&mut self) -> TableKey {
+        let key = TableKey(self.next_table);
+        self.next_table += 1;
+        key
+    }
+
+    /// What to do with a row of a relation.
+    pub(super) fn resolve(&mut self, relation: u32) -> Resolved {
+        let Some(index) = self.find(relation) else {
+            return Resolved::Unknown;
+        };
+        let Some(entry) = self.list.get(index) else {
+            return Resolved::Unknown;
+        };
+        match &entry.message {
+            Received::Nothing => Resolved::Unknown,
+            Received::Excluded => Resolved::Excluded,
+            Received::Relation(_) if !entry.catalog.is_fresh => Resolved::Ask,
+            Received::Relation(definition) if definition.is_resolved => Resolved::Known { index },
+            Received::Relation(_) => self.resolve_anew(index),
+        }
+    }
+
+    fn resolve_anew(&mut self, index: usize) -> Resolved {
+        let next_key = TableKey(self.next_table);
+        let entry = self.list.get_mut(index).expect("found by the caller");
+        if entry.key.is_none() {
+            entry.key = Some(next_key);
+            self.next_table += 1;
+        }
+        if let Received::Relation(definition) = &mut entry.message {
+            definition.is_resolved = true;
+        }
+        let table = self.table(index);
+        let entry = self.list.get_mut(index).expect("found by the caller");
+        let is_news = entry.is_news(&table);
+        Resolved::Anew {
+            index,
+            table,
+            is_news,
+        }
+    }
+
+    /// A resolved relation.
+    pub(super) fn known(&self, index: usize) -> Known<'_> {
+        let entry = self.list.get(index).expect("resolve gave the index");
+        let Received::Relation(definition) = &entry.message else {
+            unreachable!("resolve gave the index of a relation with a definition");
+        };
+        Known {
+            key: entry.key.expect("resolve gave it a key"),
+            kinds: &definition.kinds,
+        }
+    }
+
+    /// The definition of a resolved relation.
+    pub(super) fn table(&self, index: usize) -> Table {
+        let entry = self.list.get(index).expect("resolve gave the index");
+        let Received::Relation(definition) = &entry.message else {
+            unreachable!("resolve gave the index of a relation with a definition");
+        };
+        let Ok(Message::Relation(relation)) = pgoutput::decode(&definition.message) else {
+            unreachable!("the message was decoded when it came");
+        };
+        let type_name = |oid| self.type_names.get(&oid).map_or("", |name| name);
+        let column = |column: pgoutput::RelationColumn<'_>| Column {
+            name: column.name.to_owned(),
+            type_oid: column.type_oid,
+            type_name: type_name(column.type_oid).to_owned(),
+            type_modifier: column.type_modifier,
+            identity: column.identity,
+            key_position: None,
+        };
+        let mut columns: Vec<_> = relation.columns().map(column).collect();
+        let primary_key = entry.catalog.primary_key.as_deref();
+        place_key(relation.identity, primary_key, &mut columns);
+        Table {
+            key: entry.key.expect("resolve gave it a key"),
+            relation: entry.oid,
+            schema: relation.schema.to_owned(),
+            name: relation.name.to_owned(),
+            replica_identity: relation.identity,
+            columns,
+        }
+    }
+
+    /// Whether the filter lets rows of the relation through, as far as this connection told.
+    pub(super) fn is_captured(&self, relation: u32) -> bool {
+        let entry = self.by_oid.get(&relation).and_then(|at| self.list.get(*at));
+        entry.is_some_and(|entry| matches!(entry.message, Received::Relation(_)))
+    }
+
+    /// The next connection announces every relation anew.
+    pub(super) fn connection_lost(&mut self) {
+        for entry in &mut self.list {
+            entry.message = Received::Nothing;
+            entry.catalog.is_fresh = false;
+        }
+        self.domains.clear();
+    }
+
+    fn kind(&self, type_oid: u32) -> ValueKind {
+        match text::kind_of_type(type_oid) {
+            ValueKind::Text => self
+                .domains
+                .get(&type_oid)
+                .copied()
+                .unwrap_or(ValueKind::Text),
+            known => known,
+        }
+    }
+
+    fn learn_types(&mut self, columns: &[Column]) {
+        for column in columns {
+            let known = self.type_names.get(&column.type_oid);
+            if known.is_none_or(|name| **name != *column.type_name) {
+                self.type_names
+                    .insert(column.type_oid, column.type_name.as_str().into());
+            }
+        }
+    }
+
+    fn find(&mut self, relation: u32) -> Option<usize> {
+        match self.last {
+            Some((oid, index)) if oid == relation => Some(index),
+            Some(_) | None => {
+                let index = *self.by_oid.get(&relation)?;
+                self.last = Some((relation, index));
+                Some(index)
+            }
+        }
+    }
+
+    fn entry(&mut self, oid: u32) -> Result<&mut Entry, TooMany> {
+        let index = match self.find(oid) {
+            Some(index) => index,
+            None if self.list.len() >= self.relations_max => return Err(TooMany),
+            None => {
+                self.list.push(Entry::new(oid));
+                self.by_oid.insert(oid, self.list.len() - 1);
+                self.list.len() - 1
+            }
+        };
+        Ok(self.list.get_mut(index).expect("found or pushed above"))
+    }
+}
+
+impl Entry {
+    fn new(oid: u32) -> Self {
+        Self {
+            oid,
+            key: None,
+            told: None,
+            catalog: Catalog::default(),
+            message: Received::Nothing,
+        }
+    }
+
+    /// Whether the definition is another one than that told last; remembers it as told. Compared by hash:
+    /// keeping all of it for the comparison would double what a relation costs.
+    fn is_news(&mut self, table: &Table) -> bool {
+        let mut hasher = DefaultHasher::new();
+        table.hash(&mut hasher);
+        let hash = Some(hasher.finish());
+        std::mem::replace(&mut self.told, hash) != hash
+    }
+}
+
+impl Catalog {
+    /// Whether it names the same key as a message that tells the key itself.
+    fn agrees_with(&self, relation: &pgoutput::Relation<'_>) -> bool {
+        let marked = relation.columns().filter(|column| column.identity);
+        let mut marked: Vec<&str> = marked.map(|column| column.name).collect();
+        let known = self.primary_key.iter().flatten();
+        let mut known: Vec<&str> = known.map(|name| &**name).collect();
+        marked.sort_unstable();
+        known.sort_unstable();
+        relation.identity == ReplicaIdentity::Default && marked == known
+    }
+}
+
+/// Marks the primary key's columns, as far as it is certain.
+///
+/// The catalog is of the present, the relation message of the row. Under identity DEFAULT the message marks
+/// the key's columns itself, and the catalog only gives their order: where it does not know the same set,
+/// they stand in the order of the columns. Otherwise the catalog's key counts if all of it is there.
+fn place_key(identity: ReplicaIdentity, catalog: Option<&[Box<str>]>, columns: &mut [Column]) {
+    let index_of: HashMap<&str, usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| (column.name.as_str(), index))
+        .collect();
+    let named: Option<Vec<usize>> = catalog
+        .unwrap_or_default()
+        .iter()
+        .map(|name| index_of.get(&**name).copied())
+        .collect();
+    let named = named.unwrap_or_default();
+    let marked = || (0..columns.len()).filter(|&at| columns.get(at).is_some_and(|c| c.identity));
+    let key = match identity {
+        ReplicaIdentity::Default => {
+            let mut sorted = named.clone();
+            sorted.sort_unstable();
+            if marked().eq(sorted) {
+                named
+            } else {
+                marked().collect()
+            }
+        }
+        ReplicaIdentity::Index | ReplicaIdentity::Full | ReplicaIdentity::Nothing => named,
+    };
+    for (position, index) in (0..).zip(key) {
+        if let Some(column) = columns.get_mut(index) {
+            column.key_position = Some(position);
+        }
+    }
+}

@@ -173,45 +173,82 @@ fn agrees(expected: &Change, logged: &Change) -> bool {
     old_row_is_true && essence(expected) == essence(logged)
 }
 
-/// The ends of topics as told at one moment.
-pub type Snapshot = BTreeMap<String, i64>;
+/// The ends of topics, in the order in which they were told.
+pub type Snapshot = Vec<(String, i64)>;
 
-/// Checks that every snapshot stands behind a whole transaction: for some n, each topic's end is what the first
-/// n transactions put into it, from `start` on.
+/// Checks that every end in every snapshot stands behind a whole transaction, and that no topic shows less than
+/// a topic that was told before it: of a transaction over two tables, either both parts are visible or none.
+///
+/// A broker may tell the ends of one answer one after another while transactions go on, so the transactions
+/// behind which the ends stand need not be the same one, but they may only go forward. `start` has the ends of
+/// all topics before the history begins.
 #[must_use]
 pub fn judge_snapshots(
     history: &[Transaction],
     topic_of: impl Fn(&str) -> String,
-    start: &Snapshot,
+    start: &BTreeMap<String, i64>,
     snapshots: &[Snapshot],
 ) -> Vec<Fault> {
     let boundaries = boundaries(history, topic_of, start);
-    snapshots
+    let torn = snapshots
         .iter()
-        .filter(|snapshot| boundaries.get(&total(snapshot)) != Some(*snapshot))
-        .map(|snapshot| Fault::Torn(format!("{snapshot:?} is no boundary between transactions")))
-        .collect()
+        .filter_map(|snapshot| torn(&boundaries, snapshot));
+    torn.map(Fault::Torn).collect()
 }
 
-/// The legal snapshots by the sum of their ends, which every transaction raises.
+/// For each topic: behind which transactions (first and last number, 0 is the start) it has which end.
+type Boundaries = BTreeMap<String, HashMap<i64, (usize, usize)>>;
+
 fn boundaries(
     history: &[Transaction],
     topic_of: impl Fn(&str) -> String,
-    start: &Snapshot,
-) -> HashMap<i64, Snapshot> {
-    let mut ends = start.clone();
-    let mut boundaries = HashMap::from([(total(&ends), ends.clone())]);
-    for transaction in history {
+    start: &BTreeMap<String, i64>,
+) -> Boundaries {
+    let mut ends: BTreeMap<String, (i64, usize)> = start
+        .iter()
+        .map(|(topic, end)| (topic.clone(), (*end, 0)))
+        .collect();
+    let mut boundaries = Boundaries::new();
+    for (number, transaction) in (1..).zip(history) {
+        let mut grown: BTreeMap<String, i64> = BTreeMap::new();
         for change in &transaction.changes {
-            *ends.entry(topic_of(&change.table)).or_default() += 1;
+            *grown.entry(topic_of(&change.table)).or_default() += 1;
         }
-        boundaries.insert(total(&ends), ends.clone());
+        for (topic, count) in grown {
+            let (end, since) = ends.entry(topic.clone()).or_default();
+            boundaries
+                .entry(topic)
+                .or_default()
+                .insert(*end, (*since, number - 1));
+            (*end, *since) = (*end + count, number);
+        }
+    }
+    for (topic, (end, since)) in ends {
+        boundaries
+            .entry(topic)
+            .or_default()
+            .insert(end, (since, history.len()));
     }
     boundaries
 }
 
-fn total(snapshot: &Snapshot) -> i64 {
-    snapshot.values().sum()
+/// What is wrong with a snapshot, if anything is.
+fn torn(boundaries: &Boundaries, snapshot: &Snapshot) -> Option<String> {
+    let mut reached = 0;
+    for (topic, end) in snapshot {
+        let Some((since, until)) = boundaries.get(topic).and_then(|ends| ends.get(end)) else {
+            return Some(format!(
+                "{topic} ended at {end}, inside a transaction: {snapshot:?}"
+            ));
+        };
+        if *until < reached {
+            return Some(format!(
+                "{topic} at {end} lacks its part of a visible transaction: {snapshot:?}"
+            ));
+        }
+        reached = reached.max(*since);
+    }
+    None
 }
 
 #[cfg(test)]
@@ -423,31 +460,30 @@ mod tests {
         assert!(!judge(&history, &log).is_empty());
     }
 
-    fn snapshot(a: i64, b: i64) -> Snapshot {
-        Snapshot::from([("a".to_owned(), a), ("b".to_owned(), b)])
-    }
-
-    fn torn(snapshots: &[Snapshot]) -> usize {
-        let start = snapshot(10, 20);
-        judge_snapshots(&history(), str::to_owned, &start, snapshots).len()
+    fn torn(snapshots: &[(i64, i64)]) -> usize {
+        let start = BTreeMap::from([("a".to_owned(), 10), ("b".to_owned(), 20)]);
+        let named = |(a, b): &(i64, i64)| vec![("a".to_owned(), *a), ("b".to_owned(), *b)];
+        let snapshots: Vec<Snapshot> = snapshots.iter().map(named).collect();
+        judge_snapshots(&history(), str::to_owned, &start, &snapshots).len()
     }
 
     #[test]
-    fn ends_between_transactions_are_legal_and_others_are_torn() {
-        let legal = [
-            snapshot(10, 20),
-            snapshot(11, 21),
-            snapshot(12, 21),
-            snapshot(13, 23),
-        ];
-        assert_eq!(torn(&legal), 0);
-        let illegal = [
-            snapshot(11, 20),
-            snapshot(10, 21),
-            snapshot(12, 22),
-            snapshot(13, 22),
-            snapshot(12, 23),
-        ];
-        assert_eq!(torn(&illegal), illegal.len());
+    fn ends_between_transactions_are_legal() {
+        assert_eq!(torn(&[(10, 20), (11, 21), (12, 21), (13, 23)]), 0);
+    }
+
+    #[test]
+    fn a_topic_that_was_told_later_may_have_gone_further() {
+        assert_eq!(torn(&[(10, 21), (11, 23), (12, 23)]), 0);
+    }
+
+    #[test]
+    fn ends_inside_a_transaction_are_torn() {
+        assert_eq!(torn(&[(12, 22), (13, 22), (14, 23)]), 3);
+    }
+
+    #[test]
+    fn a_topic_without_its_part_of_a_visible_transaction_is_torn() {
+        assert_eq!(torn(&[(11, 20), (12, 20), (13, 21)]), 3);
     }
 }

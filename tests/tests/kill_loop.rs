@@ -77,7 +77,7 @@ struct Run {
     writers: Vec<(Writer, Session)>,
     topics: Vec<String>,
     /// The topics' ends where the round began.
-    start: Snapshot,
+    start: BTreeMap<String, i64>,
     tape: Tape,
 }
 
@@ -354,7 +354,7 @@ fn read_once(
     for (topic, end) in topics.iter().zip(wire.ends(topics)?) {
         let end = end.ok_or_else(|| invalid(format!("{topic} is gone")))?;
         tape.observe_high_watermark(topic, end).map_err(invalid)?;
-        snapshot.insert(topic.clone(), end);
+        snapshot.push((topic.clone(), end));
     }
     if seen.snapshots.last() != Some(&snapshot) {
         seen.snapshots.push(snapshot);

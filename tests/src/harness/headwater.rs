@@ -104,9 +104,15 @@ impl Headwater {
     /// `headwater ARGUMENTS`, for commands other than `dev`.
     #[must_use]
     pub fn spawn_arguments(arguments: &[&str]) -> Self {
+        Self::spawn_with(&Options::of_url("", None), arguments)
+    }
+
+    /// The same; `options` tell only where it will be found.
+    #[must_use]
+    pub fn spawn_with(options: &Options, arguments: &[&str]) -> Self {
         let mut command = Command::new(binary::headwater());
         command.args(arguments).env("NO_COLOR", "1");
-        Self::spawn_command(&Options::of_url("", None), command)
+        Self::spawn_command(options, command)
     }
 
     fn spawn_command(options: &Options, command: Command) -> Self {

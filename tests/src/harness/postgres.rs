@@ -190,6 +190,13 @@ impl Postgres {
         self.run(self.psql(&self.url(), &["-c", sql]));
     }
 
+    /// The same for a superuser whose password has been changed.
+    pub fn execute_with_password(&self, password: &str, sql: &str) {
+        let mut psql = self.psql(&self.url(), &["-c", sql]);
+        psql.env("PGPASSWORD", password);
+        self.run(psql);
+    }
+
     /// The rows of a query, columns as PostgreSQL's text; NULL is the empty string.
     #[must_use]
     pub fn query(&self, sql: &str) -> Vec<Vec<String>> {

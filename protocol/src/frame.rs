@@ -70,7 +70,6 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// [`FrameError`]: the stream is lost, and every further call says so again.
-    // Named as in the contract between push and next; an iterator would hide that None is "not yet".
     #[expect(
         clippy::should_implement_trait,
         reason = "None means that bytes are missing yet"
@@ -158,14 +157,6 @@ mod tests {
             "capacity={}",
             decoder.buffer.capacity()
         );
-    }
-
-    #[test]
-    fn an_idle_connection_holds_no_buffer() {
-        let mut decoder = FrameDecoder::new(1 << 20);
-        decoder.push(&frame(&vec![7; 1 << 20]));
-        assert_eq!(decoder.next().unwrap().unwrap().len(), 1 << 20);
-        assert_eq!(decoder.buffer.capacity(), 0);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use bytes::{BufMut, Bytes};
 use cap::Cap;
 use headwater_protocol::{
     api::Api,
+    frame::FrameDecoder,
     limits::{REQUEST_BYTES_MAX, decoded_bytes_max},
     request::decode,
 };
@@ -152,6 +153,35 @@ impl Random {
     fn byte(&mut self) -> u8 {
         self.next().to_be_bytes()[0]
     }
+}
+
+#[test]
+fn an_idle_connection_holds_no_buffer() {
+    let _alone = alone();
+    let stream = [&(1_i32 << 20).to_be_bytes()[..], &[7; 1 << 20]].concat();
+    let before = HEAP.allocated();
+    let mut decoder = FrameDecoder::new(REQUEST_BYTES_MAX);
+    decoder.push(&stream);
+    drop(decoder.next().unwrap().expect("the frame is whole"));
+    let held = HEAP.allocated() - before;
+    assert!(held < SLACK, "held={held}");
+}
+
+#[test]
+fn connections_that_announce_much_and_send_little_hold_little() {
+    let _alone = alone();
+    let before = HEAP.allocated();
+    let announced = i32::try_from(REQUEST_BYTES_MAX).unwrap().to_be_bytes();
+    let mut decoders: Vec<_> = (0..1_000)
+        .map(|_| FrameDecoder::new(REQUEST_BYTES_MAX))
+        .collect();
+    for decoder in &mut decoders {
+        decoder.push(&announced);
+        decoder.push(&[0; 60]);
+        assert_eq!(decoder.next(), Ok(None));
+    }
+    let held = HEAP.allocated() - before;
+    assert!(held < 1_000 * 1024, "held={held}");
 }
 
 #[test]

@@ -142,6 +142,16 @@ fn none(places: Vec<String>, rule: &str) {
 }
 
 #[test]
+fn words_are_found_as_whole_names_in_code_only() {
+    let text = "use sled::Db;\nlet tousled = 1; // sled\nlet sledge = 2;\nmod tests {\nuse sled;\n";
+    let source = Source {
+        path: "a.rs".to_owned(),
+        text: text.to_owned(),
+    };
+    assert_eq!(source.places(&["sled"]), ["a.rs:1: use sled::Db;"]);
+}
+
+#[test]
 fn the_arrows_between_packages_point_down() {
     for (package, allowed) in ARROWS {
         let others = PACKAGES
@@ -171,6 +181,9 @@ fn the_arrows_between_packages_point_down() {
     }
 }
 
+/// Log lines are filtered by the name of the crate that writes them.
+const NAMES_SLED_IN_A_LOG_FILTER: &str = "broker/src/telemetry.rs";
+
 #[test]
 fn sled_is_named_in_storage_only() {
     for (package, _) in ARROWS.iter().filter(|(package, _)| *package != "storage") {
@@ -178,10 +191,9 @@ fn sled_is_named_in_storage_only() {
             !dependencies(package, true).contains(&"sled".to_owned()),
             "{package}/Cargo.toml"
         );
-        let used = rust_of(package)
-            .iter()
-            .flat_map(|source| source.places(&["sled"]))
-            .collect();
+        let sources = rust_of(package).into_iter();
+        let judged = sources.filter(|source| source.path != NAMES_SLED_IN_A_LOG_FILTER);
+        let used = judged.flat_map(|source| source.places(&["sled"])).collect();
         none(used, "sled is named in storage only");
     }
 }
@@ -236,7 +248,6 @@ fn only_one_file_reads_the_clock() {
 fn only_the_connection_writes_to_a_client_socket() {
     let writes = [
         "AsyncWriteExt",
-        "AsyncWrite",
         "try_write",
         "try_write_vectored",
         "poll_write",
@@ -277,7 +288,12 @@ fn every_api_has_a_file_whose_header_tells_the_versions_of_the_table() {
             .remove(&name)
             .unwrap_or_else(|| panic!("{}: no such API is served", source.path));
         let header = source.text.lines().next().unwrap_or_default();
-        assert_eq!(header, format!("//! {expected}"), "{}", source.path);
+        let true_header = header.starts_with(&format!("//! {expected}"));
+        assert!(
+            true_header,
+            "{} begins with {header:?}, not with {expected:?}",
+            source.path
+        );
         for section in ["//! Behaviour", "//! Versions"] {
             assert!(
                 source.text.contains(section),
@@ -320,11 +336,8 @@ fn no_file_is_too_long() {
 
 #[test]
 fn every_file_begins_with_what_it_is() {
-    for source in PACKAGES
-        .iter()
-        .flat_map(|package| rust_of(package))
-        .chain(files("fuzz", ".rs"))
-    {
+    let tests = rust_of("tests");
+    for source in shipped().iter().chain(&tests) {
         let documented = source.text.starts_with("//! ");
         assert!(
             documented,

@@ -6,15 +6,32 @@
 
 pub mod catalog;
 mod catalog_log;
+mod codec;
 pub mod data_directory;
 pub mod disk;
 pub mod error;
+pub mod frame;
+mod index;
+pub mod journal;
+mod journal_file;
+pub mod log;
 pub mod meta;
 pub mod number;
 mod open_error;
+mod recover;
+mod ring;
+mod walk;
 mod whole_file;
 
-pub use catalog::{Catalog, CatalogChange, Feed, FeedLayout, Instance, Schema, SourceKind, TableIdentity, Topic};
+pub use catalog::{
+    Catalog, CatalogChange, Feed, FeedLayout, Instance, Schema, SourceKind, TableIdentity, Topic,
+};
 pub use data_directory::{DataDirectory, StoreOptions};
 pub use error::StorageError;
+pub use journal::{
+    CommitGroup, Committed, Journal, JournalOptions, JournalSetup, NewBatch, Now, PositionChange,
+    TopicEpochs,
+};
+pub use log::{Ends, Log, LogStats, ReadError, RingRead};
 pub use number::{FeedNumber, InstanceNumber, LeaderEpoch, TopicNumber};
+pub use recover::{Damage, Recovered, TornTail};

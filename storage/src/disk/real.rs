@@ -1,8 +1,11 @@
-//! The operating system's files behind [`SegmentStore`]. Every error is the system's own; names are relative to
-//! the root folder and come from this crate, never from outside.
+//! The operating system's disk.
+//!
+//! One `pwritev` a write where the system takes it whole, `fdatasync`, and `fsync` of directories. Files are created
+//! with mode 0600 and close-on-exec. Space is written with zeros rather than allocated: only then need a later
+//! sync write no metadata. No caching and no retries here: an error is the caller's to judge.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, IoSlice},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -11,27 +14,30 @@ use std::{
 
 use super::{SegmentFile, SegmentStore};
 
-/// Zeros are written in pieces of this length, bytes.
-const ZEROS: &[u8] = &[0; 1 << 20];
-
-/// Slices that one `pwritev` takes (`IOV_MAX` on Linux).
+/// Zeros written at once.
+const ZEROS_BYTES: usize = 1024 * 1024;
+/// Zeros written between two syncs: a commit that syncs meanwhile waits for no more than this.
+const ZEROS_PER_SYNC: u64 = 8 * 1024 * 1024;
+/// Most slices a `pwritev` takes (Linux: `UIO_MAXIOV`).
 const SLICES_MAX: usize = 1024;
 
-/// A folder of the file system.
+/// A directory.
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
 }
 
 impl RealDisk {
-    /// The files under `root`, a folder that exists.
+    /// The existing directory `root`.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says, `NotADirectory` included.
     pub fn open(root: &Path) -> io::Result<Self> {
-        Ok(Self {
-            root: root.canonicalize()?,
-        })
+        let root = root.canonicalize()?;
+        if !fs::metadata(&root)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { root })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -41,50 +47,41 @@ impl RealDisk {
             self.root.join(name)
         }
     }
-
-    fn open_file(&self, name: &str, new: bool) -> io::Result<RealFile> {
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create_new(new).mode(0o600);
-        Ok(RealFile {
-            file: options.open(self.path(name))?,
-        })
-    }
 }
 
 impl SegmentStore for RealDisk {
     fn create(&self, name: &str, zeros: u64) -> io::Result<Arc<dyn SegmentFile>> {
-        let file = self.open_file(name, true)?;
-        let mut position = 0;
-        while position < zeros {
-            let left = usize::try_from(zeros - position).unwrap_or(usize::MAX);
-            let piece = ZEROS.get(..left).unwrap_or(ZEROS);
-            file.write_at(position, &[piece])?;
-            position += piece.len() as u64;
-        }
-        if zeros > 0 {
-            // The length too: `fdatasync` saves what is needed to read the bytes back.
-            file.sync()?;
-        }
-        Ok(Arc::new(file))
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(self.path(name))?;
+        write_zeros(&file, zeros)?;
+        Ok(Arc::new(RealFile { file }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
-        Ok(Arc::new(self.open_file(name, false)?))
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).open(self.path(name))?;
+        Ok(Arc::new(RealFile { file }))
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(self.path(folder)) {
+            Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
+            Err(error) => return Err(error),
         };
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
+            // A name that is not UTF-8 is none of ours.
+            if let (true, Ok(name)) = (
+                entry.file_type()?.is_file(),
+                entry.file_name().into_string(),
+            ) {
+                names.push(name);
             }
         }
-        names.sort();
+        names.sort_unstable();
         Ok(names)
     }
 
@@ -96,21 +93,42 @@ impl SegmentStore for RealDisk {
         fs::remove_file(self.path(name))
     }
 
+    /// The parent is synced also where the folder is there already: its maker may have died before doing so.
     fn create_folder(&self, folder: &str) -> io::Result<()> {
-        match DirBuilder::new().mode(0o700).create(self.path(folder)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
+        let path = self.path(folder);
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made?,
         }
-        // Also where it existed: whoever made it may have died before this.
-        let parent = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
-        self.sync_directory(parent)
+        path.parent().map_or(Ok(()), sync_directory)
     }
 
     fn sync_directory(&self, folder: &str) -> io::Result<()> {
-        File::open(self.path(folder))?.sync_all()
+        sync_directory(&self.path(folder))
     }
 }
 
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn write_zeros(file: &File, zeros: u64) -> io::Result<()> {
+    let buffer = vec![0; ZEROS_BYTES];
+    let mut position = 0;
+    while position < zeros {
+        let rest = usize::try_from(zeros - position).unwrap_or(ZEROS_BYTES);
+        let piece = buffer.get(..rest).unwrap_or(&buffer);
+        file.write_all_at(piece, position)?;
+        position += piece.len() as u64;
+        if position % ZEROS_PER_SYNC == 0 || position == zeros {
+            file.sync_data()?;
+        }
+    }
+    Ok(())
+}
+
+/// An open file.
 #[derive(Debug)]
 struct RealFile {
     file: File,
@@ -118,25 +136,35 @@ struct RealFile {
 
 impl SegmentFile for RealFile {
     fn write_at(&self, position: u64, slices: &[&[u8]]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+        let mut rest = slices.as_mut_slice();
         let mut position = position;
-        for slices in slices.chunks(SLICES_MAX) {
-            let mut slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
-            position = write_all_at(&self.file, position, &mut slices)?;
+        while !rest.is_empty() {
+            let some = rest.get(..SLICES_MAX).unwrap_or(rest);
+            match rustix::io::pwritev(&self.file, some, position) {
+                Ok(0) if some.iter().all(|slice| slice.is_empty()) => {
+                    let count = some.len();
+                    rest = rest.get_mut(count..).unwrap_or_default();
+                }
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    position += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, position + filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
+        loop {
+            match self.file.read_at(buffer, position) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                result => return result,
             }
         }
-        Ok(filled)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -148,73 +176,58 @@ impl SegmentFile for RealFile {
     }
 }
 
-/// Where the bytes end that were written.
-fn write_all_at(file: &File, start: u64, slices: &mut [IoSlice<'_>]) -> io::Result<u64> {
-    let mut position = start;
-    let mut rest = slices;
-    // Drops leading empty slices, which would make a write of nothing look like a full disk.
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        let written = match rustix::io::pwritev(file, rest, position) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Err(rustix::io::Errno::INTR) => continue,
-            written => written?,
-        };
-        position += written as u64;
-        IoSlice::advance_slices(&mut rest, written);
-    }
-    Ok(position)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn disk() -> (tempfile::TempDir, RealDisk) {
-        let folder = tempfile::tempdir().expect("makes a folder");
-        let disk = RealDisk::open(folder.path()).expect("opens");
-        (folder, disk)
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let disk = RealDisk::open(directory.path()).expect("is a directory");
+        (directory, disk)
     }
 
     #[test]
-    fn slices_are_written_one_behind_the_other_however_many() {
-        let (_folder, disk) = disk();
-        let file = disk.create("a", 4).expect("creates");
+    fn more_slices_than_one_call_takes_are_written_in_order() {
+        let (_directory, disk) = disk();
+        let file = disk.create("a", 16).expect("creates");
         let bytes: Vec<[u8; 2]> = (0..3000u16).map(u16::to_be_bytes).collect();
-        let mut slices: Vec<&[u8]> = vec![b""];
-        slices.extend(bytes.iter().map(|pair| &pair[..]));
-        file.write_at(2, &slices).expect("writes");
-        file.write_at(0, &[]).expect("writes nothing");
-        file.sync().expect("syncs");
-        let mut found = vec![9; 7000];
-        assert_eq!(file.read_at(0, &mut found).expect("reads"), 6002);
-        assert_eq!(found[..6002], [&[0, 0], &bytes.concat()[..]].concat());
-        assert_eq!(file.length().expect("has one"), 6002);
+        let mut slices: Vec<&[u8]> = bytes.iter().map(<[u8; 2]>::as_slice).collect();
+        slices.insert(1500, &[]);
+        file.write_at(10, &slices).expect("writes");
+        let mut found = vec![0; 7000];
+        assert_eq!(file.read_at(0, &mut found).expect("reads"), 6010);
+        assert_eq!(found[..10], [0; 10]);
+        assert_eq!(found[10..6010], bytes.concat());
+        assert_eq!(file.length().expect("has a length"), 6010);
     }
 
     #[test]
-    fn a_new_file_is_full_of_zeros_and_an_old_one_is_not_made_again() {
-        let (_folder, disk) = disk();
-        disk.create_folder("f").expect("creates");
-        disk.create_folder("f").expect("is there");
-        let bytes = 3 * (1 << 20) + 5;
-        let file = disk.create("f/a", bytes).expect("creates");
-        assert_eq!(file.length().expect("has one"), bytes);
-        let again = disk.create("f/a", 0).expect_err("exists");
+    fn a_new_file_reads_as_zeros_of_the_length_asked_for() {
+        let (_directory, disk) = disk();
+        let bytes = (ZEROS_PER_SYNC + 4096 + 1) as usize;
+        let file = disk.create("a", bytes as u64).expect("creates");
+        let mut found = vec![7; bytes + 1];
+        assert_eq!(file.read_at(0, &mut found).expect("reads"), bytes);
+        assert!(found[..bytes].iter().all(|byte| *byte == 0));
+        let again = disk.create("a", 0).expect_err("it exists");
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
-        disk.rename("f/a", "f/b").expect("renames");
-        disk.sync_directory("f").expect("syncs");
-        assert_eq!(disk.list("f").expect("lists"), ["b"]);
-        assert_eq!(
-            disk.list("").expect("lists"),
-            Vec::<String>::new(),
-            "folders are not files"
-        );
-        disk.remove("f/b").expect("removes");
-        assert_eq!(
-            disk.open("f/b").expect_err("is gone").kind(),
-            io::ErrorKind::NotFound
-        );
-        assert_eq!(disk.list("none").expect("is empty"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn folders_are_made_once_and_listed_without_folders_in_them() {
+        let (_directory, disk) = disk();
+        disk.create_folder("journal").expect("makes");
+        disk.create_folder("journal").expect("is there");
+        disk.create_folder("journal/1").expect("makes");
+        drop(disk.create("journal/b", 0).expect("creates"));
+        drop(disk.create("journal/c", 0).expect("creates"));
+        disk.rename("journal/c", "journal/a").expect("renames");
+        disk.sync_directory("journal").expect("syncs");
+        assert_eq!(disk.list("journal").expect("lists"), ["a", "b"]);
+        disk.remove("journal/a").expect("removes");
+        assert_eq!(disk.list("journal").expect("lists"), ["b"]);
+        assert!(disk.list("missing").expect("lists").is_empty());
+        let missing = disk.open("journal/a").expect_err("it is gone");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 }

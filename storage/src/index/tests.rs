@@ -1,0 +1,128 @@
+use super::*;
+use crate::frame::footer::Footer;
+
+const TOPIC: TopicNumber = TopicNumber(5);
+
+/// Ten records a batch; `max_before` is what the batches before say.
+fn frame(file: u64, batch: i64, length: u32, max_timestamp: i64, max_before: i64) -> IndexedFrame {
+    IndexedFrame {
+        topic: TOPIC,
+        file,
+        position: 64 + u64::try_from(batch).expect("a batch number") * 1000,
+        base_offset: batch * 10,
+        end_offset: batch * 10 + 10,
+        length,
+        max_timestamp,
+        max_before,
+    }
+}
+
+fn index_of(frames: &[IndexedFrame]) -> TopicIndex {
+    let mut index = TopicIndex::default();
+    for frame in frames {
+        index.push_frame(frame);
+    }
+    index
+}
+
+fn found(located: Located) -> (u64, i64) {
+    match located {
+        Located::At(start) => (start.file, start.entries[0].base_offset),
+        Located::Hole { to } => panic!("a hole up to {to:?}"),
+    }
+}
+
+#[test]
+fn an_offset_is_found_in_the_batch_that_holds_it() {
+    let frames: Vec<_> = (0..6)
+        .map(|batch| frame(1 + u64::from(batch > 2), batch, 100, 0, 0))
+        .collect();
+    let index = index_of(&frames);
+    assert_eq!(found(index.locate(0)), (1, 0));
+    assert_eq!(found(index.locate(29)), (1, 20));
+    assert_eq!(found(index.locate(30)), (2, 30));
+    assert_eq!(found(index.locate(59)), (2, 50));
+    assert_eq!(index.locate(60), Located::Hole { to: None });
+}
+
+#[test]
+fn an_offset_that_no_file_has_is_a_hole_up_to_the_next_one() {
+    let index = index_of(&[frame(1, 0, 100, 0, 0), frame(3, 4, 100, 0, 0)]);
+    assert_eq!(index.locate(10), Located::Hole { to: Some(40) });
+}
+
+#[test]
+fn a_time_is_found_behind_the_last_entry_that_only_older_ones_precede() {
+    // Commit times step back: 100, 300, 200, 300, 400.
+    let times = [
+        (100, i64::MIN),
+        (300, 100),
+        (200, 300),
+        (300, 300),
+        (400, 300),
+    ];
+    let frames = times
+        .iter()
+        .zip(0..)
+        .map(|((max, before), batch)| frame(1, batch, 100, *max, *before));
+    let index = index_of(&frames.collect::<Vec<_>>());
+    let base = |time| {
+        index
+            .locate_time(time)
+            .map(|start| start.entries[0].base_offset)
+    };
+    assert_eq!(base(50), Some(0));
+    assert_eq!(base(100), Some(0));
+    assert_eq!(base(101), Some(10));
+    assert_eq!(base(300), Some(10));
+    assert_eq!(base(301), Some(40));
+    assert_eq!(base(401), None);
+}
+
+#[test]
+fn a_footer_has_an_entry_each_64_kib_of_the_topic_and_says_its_own_length() {
+    let mut index = FileIndex::default();
+    for batch in 0..10 {
+        index.add_data(&frame(1, batch, 40 * 1024, batch, batch - 1));
+    }
+    index.add_commit(&FooterCommit {
+        group: 1,
+        commit_time_ms: None,
+        position: 20_000,
+        topics: Vec::new(),
+    });
+    let body = index.footer(20_200, 0, 30_000);
+    assert_eq!(frame_bytes(body.len() as u64), index.footer_bytes(0));
+    let footer = Footer::decode(&body).expect("a footer");
+    let topic = &footer.topics[0];
+    let offsets: Vec<_> = topic
+        .entries
+        .iter()
+        .map(|entry| entry.base_offset)
+        .collect();
+    assert_eq!(offsets, [0, 20, 40, 60, 80]);
+    assert_eq!(topic.entries[1].run_position, 80 * 1024);
+    assert_eq!(
+        (topic.batches, topic.records, topic.bytes),
+        (10, 100, 400 * 1024)
+    );
+    assert_eq!((topic.highest_timestamp, topic.max_timestamp), (9, 9));
+}
+
+#[test]
+fn the_footers_entries_replace_the_exact_ones_and_find_the_same_batches_or_earlier() {
+    let mut file = FileIndex::default();
+    let mut index = TopicIndex::default();
+    for batch in 0..10 {
+        let frame = frame(7, batch, 40 * 1024, batch, batch - 1);
+        file.add_data(&frame);
+        index.push_frame(&frame);
+    }
+    let topic = file.topics().next().expect("the topic");
+    index.put_span(Span::of_footer(7, topic).expect("a span"));
+    assert_eq!(found(index.locate(19)), (7, 0));
+    assert_eq!(found(index.locate(20)), (7, 20));
+    assert_eq!(index.locate(100), Located::Hole { to: None });
+    let by_time = index.locate_time(5).expect("is there");
+    assert_eq!(by_time.entries[0].base_offset, 40);
+}

@@ -1,0 +1,204 @@
+//! What a journal keeps in the meta store: the durable end, so that a start scans only what lies behind it, and
+//! the number of the last start, so that group numbers are never used twice (`docs/format.md`, "Journal keys").
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Journal, Now};
+use crate::{
+    codec::{Input, Output},
+    error::StorageError,
+    frame::FrameError,
+    meta::{MetaBatch, MetaStore},
+    number::InstanceNumber,
+};
+
+const VERSION: u8 = 1;
+/// The durable end is noted this long after it moved, at most.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Up to where a start may rely on the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DurableEnd {
+    pub(crate) file: u64,
+    /// Behind the last commit frame, or behind the checkpoint of a file opened after it.
+    pub(crate) position: u64,
+    /// The last committed group; 0 for none.
+    pub(crate) group: u64,
+    /// The journal was closed here: nothing was written behind it.
+    pub(crate) clean: bool,
+}
+
+impl DurableEnd {
+    fn encode(self) -> Vec<u8> {
+        let mut value = vec![VERSION, u8::from(self.clean)];
+        value.u64(self.file);
+        value.u64(self.position);
+        value.u64(self.group);
+        value
+    }
+
+    fn decode(value: &[u8]) -> Result<Self, FrameError> {
+        let mut input = Input::new(value);
+        if input.u8()? != VERSION {
+            return Err(FrameError::Newer("durable end"));
+        }
+        let clean = input.u8()? == 1;
+        let (file, position, group) = (input.u64()?, input.u64()?, input.u64()?);
+        input.end()?;
+        Ok(Self {
+            file,
+            position,
+            group,
+            clean,
+        })
+    }
+}
+
+/// The two keys of one instance.
+#[derive(Debug)]
+pub(crate) struct Memo {
+    meta: Arc<dyn MetaStore>,
+    durable_end_key: Vec<u8>,
+    start_key: Vec<u8>,
+    /// What is noted, and when.
+    noted: Option<(DurableEnd, Duration)>,
+}
+
+impl Memo {
+    pub(crate) fn new(meta: Arc<dyn MetaStore>, instance: InstanceNumber) -> Self {
+        let key = |name: &str| format!("journal/{:010}/{name}", instance.0).into_bytes();
+        Self {
+            meta,
+            durable_end_key: key("durable_end"),
+            start_key: key("start"),
+            noted: None,
+        }
+    }
+
+    /// The remembered durable end.
+    pub(crate) fn durable_end(&self) -> Result<Option<DurableEnd>, StorageError> {
+        let value = self.meta.get(&self.durable_end_key)?;
+        value
+            .map(|value| self.read(DurableEnd::decode(&value)))
+            .transpose()
+    }
+
+    /// The number of the last start; 0 for none.
+    pub(crate) fn last_start(&self) -> Result<u32, StorageError> {
+        let Some(value) = self.meta.get(&self.start_key)? else {
+            return Ok(0);
+        };
+        let mut input = Input::new(&value);
+        let start = match input.u8() {
+            Ok(VERSION) => input.u32(),
+            Ok(_) => Err(FrameError::Newer("start")),
+            Err(error) => Err(error),
+        };
+        self.read(start)
+    }
+
+    fn read<T>(&self, result: Result<T, FrameError>) -> Result<T, StorageError> {
+        let key = String::from_utf8_lossy(&self.durable_end_key);
+        result.map_err(|error| match error {
+            FrameError::Newer(_) => StorageError::Refused(format!("{key}: {error}")),
+            FrameError::Malformed => StorageError::Damaged(format!("{key}: not readable")),
+        })
+    }
+
+    /// Notes the durable end and the number of this start, before the first frame is written.
+    pub(crate) fn begin(&mut self, start: u32, end: DurableEnd) -> Result<(), StorageError> {
+        let mut value = vec![VERSION];
+        value.u32(start);
+        self.meta.commit(&MetaBatch {
+            changes: vec![
+                (self.start_key.clone(), Some(value)),
+                (self.durable_end_key.clone(), Some(end.encode())),
+            ],
+        })?;
+        self.noted = Some((end, Duration::ZERO));
+        Ok(())
+    }
+
+    pub(crate) fn note(&mut self, end: DurableEnd, at: Duration) -> Result<(), StorageError> {
+        self.meta.commit(&MetaBatch {
+            changes: vec![(self.durable_end_key.clone(), Some(end.encode()))],
+        })?;
+        self.noted = Some((end, at));
+        Ok(())
+    }
+
+    fn is_due(&self, end: DurableEnd, at: Duration) -> bool {
+        self.noted.is_none_or(|(noted, noted_at)| {
+            noted != end && at.saturating_sub(noted_at) >= NOTE_INTERVAL
+        })
+    }
+}
+
+impl Journal {
+    /// Notes in the meta store how far the journal is durable, at most once a second. To be called after commits and
+    /// when idle: a start scans, and writes again, only what is behind the note.
+    ///
+    /// # Errors
+    /// Those of [`MetaStore::commit`].
+    pub fn note_durable_end(&mut self, now: Now) -> Result<(), StorageError> {
+        self.check_writable()?;
+        if self.memo.is_due(self.durable, now.monotonic) {
+            self.memo.note(self.durable, now.monotonic)?;
+        }
+        Ok(())
+    }
+
+    /// A clean stop: an unfinished group is taken back, and the durable end noted as the end of everything.
+    ///
+    /// # Errors
+    /// As [`Journal::rewind`] and [`Journal::note_durable_end`].
+    pub fn close(mut self) -> Result<(), StorageError> {
+        self.rewind()?;
+        self.guarded(|journal| {
+            // The open file may be new, without a group yet.
+            journal.file.handle.sync()?;
+            journal.sync_names()?;
+            journal.durable = journal.durable_tail();
+            Ok(())
+        })?;
+        let end = DurableEnd {
+            clean: true,
+            ..self.durable
+        };
+        self.memo.note(end, Duration::ZERO)
+    }
+
+    /// The durable end, when everything up to the tail of the open file is synced.
+    pub(super) fn durable_tail(&self) -> DurableEnd {
+        DurableEnd {
+            file: self.file.number,
+            position: self.tail,
+            group: self.state.last.group,
+            clean: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_durable_end_reads_back_and_another_version_is_refused() {
+        let end = DurableEnd {
+            file: 3,
+            position: 4096,
+            group: 1 << 40,
+            clean: true,
+        };
+        let mut value = end.encode();
+        assert_eq!(value.len(), 26);
+        assert_eq!(DurableEnd::decode(&value), Ok(end));
+        value[0] = 2;
+        assert_eq!(
+            DurableEnd::decode(&value),
+            Err(FrameError::Newer("durable end"))
+        );
+        assert_eq!(DurableEnd::decode(&[1, 0]), Err(FrameError::Malformed));
+    }
+}

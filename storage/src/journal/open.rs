@@ -1,0 +1,419 @@
+//! Opening a journal: look, decide, write again, cut; or make the first file.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    DurableEnd, Journal, JournalOptions, Memo, Now, OpenGroup, Stopped, file::OpenFile, new_salt,
+};
+use crate::{
+    catalog::Topic,
+    disk::SegmentStore,
+    error::StorageError,
+    frame::{
+        FrameHeader, Kind,
+        checkpoint::{Checkpoint, LogState, TopicState},
+    },
+    index::FileIndex,
+    journal_file::{self, Spare, SpareMaker},
+    log::{FileFacts, Log},
+    meta::MetaStore,
+    number::{InstanceNumber, LeaderEpoch, TopicNumber},
+    recover::{
+        Item, Place, Recovered, Recovery, accepted, fold,
+        repair::{cut, rewrite},
+        scan::{Seen, SeenFile, look, spans},
+    },
+};
+
+/// What a journal is opened with.
+#[derive(Debug, Clone)]
+pub struct JournalSetup {
+    /// The data directory.
+    pub disk: Arc<dyn SegmentStore>,
+    /// For the durable end.
+    pub meta: Arc<dyn MetaStore>,
+    /// Whose journal.
+    pub instance: InstanceNumber,
+    /// The instance's topics, from the catalog.
+    pub topics: Vec<TopicEpochs>,
+    /// Sizes and intervals.
+    pub options: JournalOptions,
+}
+
+/// What the log has to know of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicEpochs {
+    /// Its number.
+    pub topic: TopicNumber,
+    /// Ascending, not empty.
+    pub epochs: Vec<LeaderEpoch>,
+}
+
+impl From<&Topic> for TopicEpochs {
+    fn from(topic: &Topic) -> Self {
+        Self {
+            topic: topic.number,
+            epochs: topic.epochs.clone(),
+        }
+    }
+}
+
+/// The state of a topic with these epochs, `known` from the journal or new.
+pub(super) fn with_epochs(known: Option<TopicState>, epochs: &[LeaderEpoch]) -> TopicState {
+    let first = LeaderEpoch {
+        epoch: 0,
+        start_offset: 0,
+    };
+    let known =
+        known.unwrap_or_else(|| TopicState::empty(epochs.first().copied().unwrap_or(first)));
+    TopicState {
+        epoch: epochs.last().copied().unwrap_or(known.epoch),
+        ..known
+    }
+}
+
+/// Groups are counted in the lower bits of their numbers, starts above.
+const GROUP_BITS: u32 = 40;
+const STARTS_MAX: u64 = 1 << 24;
+
+impl Journal {
+    /// Opens the journal of an instance, or makes it. Damage does not fail it: it is told in [`Recovered`], reads of
+    /// what is damaged fail, and the rest works.
+    ///
+    /// # Errors
+    /// [`StorageError::Damaged`] when a whole file that was durable is missing or nothing in the journal is readable;
+    /// [`StorageError::Refused`] when a newer version wrote it; [`StorageError::Read`]; [`StorageError::Poisoned`].
+    pub fn open(
+        setup: JournalSetup,
+        now: Now,
+    ) -> Result<(Self, Arc<Log>, Recovered), StorageError> {
+        let opening = Opening::new(setup)?;
+        let listing = opening.list()?;
+        let durable_end = opening.memo.durable_end()?;
+        let mut seen = look(
+            opening.setup.disk.as_ref(),
+            &opening.folder,
+            &listing,
+            durable_end,
+        )?;
+        let items = std::mem::take(&mut seen.items);
+        let highest = highest_group(&seen, &items);
+        let (items, tail) = decide(items, &seen, durable_end);
+        let (journal, recovered) = match tail {
+            Some(tail) => opening.reopen(seen, (items, tail, highest), durable_end, now)?,
+            None => opening.begin(&seen, durable_end, now)?,
+        };
+        let log = Arc::clone(&journal.log);
+        Ok((journal, log, recovered))
+    }
+}
+
+/// The items that count, and the place behind them. `None`: there is nothing.
+fn decide(
+    mut items: Vec<Item>,
+    seen: &Seen,
+    durable_end: Option<DurableEnd>,
+) -> (Vec<Item>, Option<Place>) {
+    let proven = durable_end.map(|end| Place {
+        file: end.file,
+        position: end.position,
+    });
+    let count = accepted(&items, proven, |file| ends_whole(seen, file));
+    items.truncate(count);
+    let tail = items.last().map(|item| Place {
+        file: item.place.file,
+        position: item.end,
+    });
+    (items, tail.max(proven))
+}
+
+/// Whether a file ends with a footer and without an open group.
+fn ends_whole(seen: &Seen, file: u64) -> bool {
+    let file = seen.scanned.iter().find(|seen| seen.number == file);
+    let footer = file.and_then(|file| file.footer.as_ref());
+    footer.is_some_and(|footer| footer.open_group == 0)
+}
+
+/// The highest group number that any frame carries, cut off or not.
+fn highest_group(seen: &Seen, items: &[Item]) -> u64 {
+    let footers = seen.old.iter().chain(&seen.scanned);
+    let footers = footers.map(|file| file.footer_group);
+    items
+        .iter()
+        .map(Item::group)
+        .chain(footers)
+        .max()
+        .unwrap_or(0)
+}
+
+/// What all the steps need.
+struct Opening {
+    setup: JournalSetup,
+    folder: String,
+    memo: Memo,
+    log: Arc<Log>,
+    spares: SpareMaker,
+}
+
+impl Opening {
+    fn new(setup: JournalSetup) -> Result<Self, StorageError> {
+        let folder = journal_file::folder(setup.instance);
+        let options = setup.options;
+        Ok(Self {
+            memo: Memo::new(Arc::clone(&setup.meta), setup.instance),
+            log: Arc::new(Log::new(
+                Arc::clone(&setup.disk),
+                folder.clone(),
+                options.ring_bytes,
+            )),
+            spares: SpareMaker::new(
+                Arc::clone(&setup.disk),
+                folder.clone(),
+                options.file_bytes,
+                options.spare_in_background,
+            ),
+            folder,
+            setup,
+        })
+    }
+
+    /// The journal files there are. Spares of a former run are removed: they hold nothing.
+    fn list(&self) -> Result<Vec<u64>, StorageError> {
+        let disk = self.setup.disk.as_ref();
+        let list = || {
+            disk.create_folder("journal")?;
+            disk.create_folder(&self.folder)?;
+            let listing = journal_file::list(disk, &self.folder)?;
+            for spare in &listing.spares {
+                disk.remove(spare)?;
+            }
+            Ok(listing.numbers)
+        };
+        list().map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &io::Error) -> StorageError {
+        StorageError::Poisoned(format!("{}: {error}", self.folder))
+    }
+
+    /// Goes on where the journal ends.
+    fn reopen(
+        mut self,
+        seen: Seen,
+        (items, tail, highest): (Vec<Item>, Place, u64),
+        durable_end: Option<DurableEnd>,
+        now: Now,
+    ) -> Result<(Journal, Recovered), StorageError> {
+        let mut found = fold(items, durable_end);
+        let disk = Arc::clone(&self.setup.disk);
+        let rewritten = rewrite(disk.as_ref(), &self.folder, &seen, durable_end, tail)
+            .map_err(|error| self.failed(&error))?;
+        let durable = DurableEnd {
+            file: tail.file,
+            position: tail.position,
+            group: found.state.last.group,
+            clean: false,
+        };
+        // Noted before anything is cut: the cut takes frames away that prove what is before them to be durable.
+        let next_group = self.begin_start(highest, durable)?;
+        let torn_tail =
+            cut(disk.as_ref(), &self.folder, &seen, tail).map_err(|error| self.failed(&error))?;
+        let mut damage = std::mem::take(&mut found.damage);
+        damage.extend(seen.damage.iter().cloned());
+        let recovered = Recovered {
+            group: durable.group,
+            torn_tail,
+            damage,
+            lost_positions: found.lost_positions.iter().copied().collect(),
+            rewritten_bytes: rewritten,
+        };
+        let stopped = stopped(&found, &self.folder);
+        let file = self.open_file(&seen, &mut found, tail, now)?;
+        self.fill_log(&seen, &found, &file);
+        let journal = self.journal(file, found.state, (next_group, durable), stopped);
+        Ok((journal, recovered))
+    }
+
+    /// Makes the first file.
+    fn begin(
+        mut self,
+        seen: &Seen,
+        durable_end: Option<DurableEnd>,
+        now: Now,
+    ) -> Result<(Journal, Recovered), StorageError> {
+        let is_first = seen.scanned.iter().all(|file| file.number == 1);
+        if durable_end.is_some() || !is_first {
+            let why = format!("{}: no journal file can be read", self.folder);
+            return Err(StorageError::Damaged(why));
+        }
+        let state = self.fresh_state();
+        let file = self
+            .first_file(seen, &state, now)
+            .map_err(|error| self.failed(&error))?;
+        let durable = DurableEnd {
+            file: file.number,
+            position: file.end,
+            group: 0,
+            clean: false,
+        };
+        let next_group = self.begin_start(0, durable)?;
+        self.fill_log(&Seen::default(), &Recovery::default(), &file);
+        let journal = self.journal(file, state, (next_group, durable), None);
+        Ok((journal, Recovered::default()))
+    }
+
+    fn fresh_state(&self) -> LogState {
+        let topics = self.setup.topics.iter();
+        let topics = topics.map(|topic| (topic.topic, with_epochs(None, &topic.epochs)));
+        LogState {
+            topics: topics.collect(),
+            ..LogState::default()
+        }
+    }
+
+    fn first_file(&mut self, seen: &Seen, state: &LogState, now: Now) -> io::Result<OpenFile> {
+        let disk = &self.setup.disk;
+        for file in &seen.scanned {
+            disk.remove(&journal_file::name(&self.folder, file.number))?;
+        }
+        let Spare { name, handle } = self.spares.take()?;
+        disk.rename(&name, &journal_file::name(&self.folder, 1))?;
+        let length = self.setup.options.file_bytes;
+        let mut file = OpenFile::new(1, new_salt(), handle, length, now.monotonic);
+        let checkpoint = Checkpoint {
+            state: state.clone(),
+            created_ms: now.wall_ms,
+            former: false,
+        };
+        let header = FrameHeader::new(Kind::Checkpoint, 1, file.salt, 0);
+        file.push(header, Bytes::from(checkpoint.encode()));
+        file.flush()?;
+        file.handle.sync()?;
+        disk.sync_directory(&self.folder)?;
+        file.fit(FileIndex::default());
+        Ok(file)
+    }
+
+    /// Notes that this start begins. Gives the number of its first group.
+    fn begin_start(&mut self, highest: u64, durable: DurableEnd) -> Result<u64, StorageError> {
+        let last = u64::from(self.memo.last_start()?).max(highest >> GROUP_BITS);
+        let start = last + 1;
+        let number = u32::try_from(start).ok().filter(|_| start < STARTS_MAX);
+        let Some(number) = number else {
+            let why = format!("{}: started more than 16 million times", self.folder);
+            return Err(StorageError::Refused(why));
+        };
+        self.memo.begin(number, durable)?;
+        Ok((start << GROUP_BITS) + 1)
+    }
+
+    fn open_file(
+        &self,
+        seen: &Seen,
+        found: &mut Recovery,
+        tail: Place,
+        now: Now,
+    ) -> Result<OpenFile, StorageError> {
+        let file = seen.scanned.iter().find(|file| file.number == tail.file);
+        let (Some(file), Some(salt)) = (file, file.and_then(|file| file.salt)) else {
+            let why = format!("journal file {}: nothing in it can be read", tail.file);
+            return Err(StorageError::Damaged(why));
+        };
+        let handle = Arc::clone(&file.handle);
+        let mut open = OpenFile::new(tail.file, salt, handle, file.length, now.monotonic);
+        open.end = tail.position;
+        open.fit(found.indexes.remove(&tail.file).unwrap_or_default());
+        Ok(open)
+    }
+
+    /// Makes visible what was found.
+    fn fill_log(&self, seen: &Seen, found: &Recovery, open: &OpenFile) {
+        for (topic, state) in &found.state.topics {
+            self.log.put_topic(*topic, &[], state);
+        }
+        for topic in &self.setup.topics {
+            let known = found.state.topics.get(&topic.topic).copied();
+            let state = with_epochs(known, &topic.epochs);
+            self.log.put_topic(topic.topic, &topic.epochs, &state);
+        }
+        let files = seen.old.iter().chain(&seen.scanned);
+        for file in files.filter(|file| file.number <= open.number) {
+            self.log.put_file(file.number, facts(file));
+        }
+        let facts = FileFacts {
+            salt: Some(open.salt),
+            bytes: open.length,
+        };
+        self.log.put_file(open.number, facts);
+        for (topic, span) in &seen.spans {
+            self.log.put_span(*topic, span.clone());
+        }
+        for (number, index) in &found.indexes {
+            for (topic, span) in spans(*number, index) {
+                self.log.put_span(topic, span);
+            }
+        }
+        let frames = found.frames.iter();
+        let frames: Vec<_> = frames
+            .filter(|frame| frame.file == open.number)
+            .copied()
+            .collect();
+        self.log.put_frames(&frames);
+        let last = found.state.last.group;
+        self.log.put_last(last, found.state.commit_time_ms);
+    }
+
+    fn journal(
+        self,
+        file: OpenFile,
+        mut state: LogState,
+        (next_group, durable): (u64, DurableEnd),
+        stopped: Option<Stopped>,
+    ) -> Journal {
+        for topic in &self.setup.topics {
+            let known = state.topics.get(&topic.topic).copied();
+            let with_epochs = with_epochs(known, &topic.epochs);
+            state.topics.insert(topic.topic, with_epochs);
+        }
+        let mut journal = Journal {
+            disk: self.setup.disk,
+            memo: self.memo,
+            folder: self.folder,
+            options: self.setup.options,
+            log: self.log,
+            state,
+            tail: file.end,
+            file,
+            held: None,
+            open: OpenGroup::default(),
+            next_group,
+            spares: self.spares,
+            directory_dirty: false,
+            stopped,
+            durable,
+        };
+        journal.spares.prepare();
+        journal
+    }
+}
+
+fn facts(file: &SeenFile) -> FileFacts {
+    FileFacts {
+        salt: file.salt,
+        bytes: file.length,
+    }
+}
+
+/// Why nothing may be appended, if so.
+fn stopped(found: &Recovery, folder: &str) -> Option<Stopped> {
+    if found.lost_positions.is_empty() && !found.end_lost {
+        return None;
+    }
+    let why = format!(
+        "{folder}: a commit frame is damaged, the source position after group {} is lost",
+        found.state.last.group
+    );
+    Some(Stopped::Damaged(why))
+}

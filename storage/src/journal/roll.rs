@@ -1,0 +1,175 @@
+//! From one file to the next: room, footer, the next file and its checkpoint.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{Journal, Now, file::OpenFile, new_salt};
+use crate::{
+    error::StorageError,
+    frame::{FrameHeader, Kind, checkpoint::Checkpoint, footer::FIXED_BYTES, frame_bytes},
+    index::FileIndex,
+    journal_file,
+    log::FileFacts,
+};
+
+/// What a frame takes from a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Of the frame.
+    bytes: u64,
+    /// By which the footer grows.
+    footer_growth: u64,
+}
+
+impl Room {
+    pub(super) fn data(bytes: u64) -> Self {
+        Self {
+            bytes,
+            footer_growth: FileIndex::DATA_GROWTH,
+        }
+    }
+
+    pub(super) fn commit(bytes: u64, topics: usize) -> Self {
+        Self {
+            bytes,
+            footer_growth: FileIndex::commit_growth(topics),
+        }
+    }
+
+    /// Bytes of a file that holds a checkpoint of `checkpoint_bytes`, this frame and its footer.
+    fn own_file_bytes(self, checkpoint_bytes: u64) -> u64 {
+        checkpoint_bytes + self.bytes + frame_bytes(FIXED_BYTES + self.footer_growth)
+    }
+}
+
+impl Journal {
+    /// Finishes the open file and opens the next, if it has at least one group and is older than
+    /// [`JournalOptions::file_age`](super::JournalOptions::file_age). Does nothing inside a group.
+    ///
+    /// # Errors
+    /// As [`Journal::commit`].
+    pub fn roll_if_due(&mut self, now: Now) -> Result<(), StorageError> {
+        let age = now.monotonic.saturating_sub(self.file.opened);
+        let has_groups = self.state.last.file == self.file.number;
+        if self.open.number.is_some() || !has_groups || age < self.options.file_age {
+            return Ok(());
+        }
+        self.guarded(|journal| {
+            journal.roll(
+                now,
+                Room {
+                    bytes: 0,
+                    footer_growth: 0,
+                },
+            )?;
+            journal.file.handle.sync()?;
+            journal.sync_names()?;
+            journal.durable = journal.durable_tail();
+            Ok(())
+        })
+    }
+
+    /// Sees to it that a frame fits the open file: opens the next one if it does not.
+    pub(super) fn make_room(&mut self, now: Now, room: Room) -> io::Result<()> {
+        let footer = self
+            .file
+            .index
+            .footer_bytes(self.open.footer_growth + room.footer_growth);
+        if self.file.end + room.bytes + footer > self.file.length {
+            self.roll(now, room)?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the open file and opens the next, long enough for `room`.
+    fn roll(&mut self, now: Now, room: Room) -> io::Result<()> {
+        self.finish_file()?;
+        let number = self.file.number + 1;
+        let salt = new_salt();
+        let checkpoint = self.checkpoint(now);
+        let needed = room.own_file_bytes(frame_bytes(checkpoint.len() as u64));
+        let (handle, length) = self.next_file(number, needed)?;
+        let mut next = OpenFile::new(number, salt, handle, length, now.monotonic);
+        let group = self.state.last.group;
+        next.push(
+            FrameHeader::new(Kind::Checkpoint, number, salt, group),
+            checkpoint,
+        );
+        next.flush()?;
+        let facts = FileFacts {
+            salt: Some(salt),
+            bytes: length,
+        };
+        self.log.put_file(number, facts);
+        self.replace_file(next);
+        self.spares.prepare();
+        Ok(())
+    }
+
+    /// Footer and sync of the open file.
+    fn finish_file(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        let last_group = self.state.last.group;
+        let number = self.file.number;
+        if self.open.frames.is_empty() {
+            self.file.write_footer(&self.file.index, last_group, 0)?;
+            self.file.handle.sync()?;
+            self.log.thin(number, &self.file.index);
+            return Ok(());
+        }
+        let mut index = self.file.index.clone();
+        self.open.index_into(number, &mut index);
+        let open_group = self.open.number.unwrap_or(0);
+        self.file.write_footer(&index, last_group, open_group)?;
+        self.file.handle.sync()?;
+        self.open.finished.push((number, index));
+        Ok(())
+    }
+
+    /// `next` becomes the open file. The tail stays in the old one if a group is open.
+    fn replace_file(&mut self, next: OpenFile) {
+        self.open.footer_growth = 0;
+        let end = next.end;
+        let old = std::mem::replace(&mut self.file, next);
+        if self.open.frames.is_empty() {
+            self.tail = end;
+        } else if self.held.is_none() {
+            self.held = Some(old);
+        }
+    }
+
+    fn checkpoint(&self, now: Now) -> Bytes {
+        let checkpoint = Checkpoint {
+            state: self.state.clone(),
+            created_ms: now.wall_ms,
+            former: false,
+        };
+        Bytes::from(checkpoint.encode())
+    }
+
+    /// A file called `number` of the usual length, or of `needed` bytes where that is more.
+    fn next_file(
+        &mut self,
+        number: u64,
+        needed: u64,
+    ) -> io::Result<(Arc<dyn crate::disk::SegmentFile>, u64)> {
+        let name = journal_file::name(&self.folder, number);
+        self.directory_dirty = true;
+        if needed > self.options.file_bytes {
+            return Ok((self.disk.create(&name, 0)?, needed));
+        }
+        let spare = self.spares.take()?;
+        self.disk.rename(&spare.name, &name)?;
+        Ok((spare.handle, self.options.file_bytes))
+    }
+
+    /// Makes the names of new files durable.
+    pub(super) fn sync_names(&mut self) -> io::Result<()> {
+        if self.directory_dirty {
+            self.disk.sync_directory(&self.folder)?;
+            self.directory_dirty = false;
+        }
+        Ok(())
+    }
+}

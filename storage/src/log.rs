@@ -1,0 +1,257 @@
+//! The log as readers see it: ends, batches by offset and by time, leader epochs.
+//!
+//! Shared by any number of threads. What is visible changes only when the journal publishes a synced group: all
+//! its topics in one step, under one lock. Batches come from the ring, or else from the files, where every frame's
+//! checksum is verified; nothing is decoded. The writing side is [`Journal`](crate::journal::Journal).
+
+mod files;
+mod publish;
+mod read;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use bytes::Bytes;
+
+use self::files::Files;
+pub(crate) use self::publish::{Publication, PublishedFrame};
+use crate::{
+    disk::SegmentStore,
+    frame::checkpoint::TopicState,
+    index::TopicIndex,
+    number::{LeaderEpoch, TopicNumber},
+    ring::Ring,
+};
+
+/// Where a topic begins and ends for readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// First offset (Kafka: log start offset).
+    pub start: i64,
+    /// Offset behind the last visible record (Kafka: high watermark).
+    pub end: i64,
+    /// The leader epoch in force.
+    pub epoch: i32,
+}
+
+/// What the ring has for an offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RingRead {
+    /// Whole batches, as stored; none where the offset is the end.
+    Batches(Vec<Bytes>),
+    /// Older than the ring: ask [`Log::read`], off the runtime.
+    NotInRing,
+    /// Not between start and end.
+    OutOfRange {
+        /// First offset.
+        start: i64,
+        /// Offset behind the last visible record.
+        end: i64,
+    },
+    /// No topic of this log.
+    UnknownTopic,
+}
+
+/// Why a read gives nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No topic of this log.
+    #[error("topic {0} is not in this log")]
+    UnknownTopic(TopicNumber),
+    /// Not between start and end.
+    #[error("offset is outside of {start}..={end}")]
+    OutOfRange {
+        /// First offset.
+        start: i64,
+        /// Offset behind the last visible record.
+        end: i64,
+    },
+    /// These offsets were durable and are damaged; those from `to` on may be readable.
+    #[error("offsets {from}..{to} of topic {topic} are damaged in journal file {file}")]
+    Corrupt {
+        /// The topic.
+        topic: TopicNumber,
+        /// The journal file; 0 where no file has them.
+        file: u64,
+        /// First damaged offset that was asked for.
+        from: i64,
+        /// Exclusive.
+        to: i64,
+    },
+    /// The disk failed.
+    #[error("cannot read journal file {file}: {source}")]
+    Io {
+        /// The journal file.
+        file: u64,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// Figures for status and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Journal files, the open one included.
+    pub files: u64,
+    /// Their length, bytes.
+    pub bytes: u64,
+    /// Oldest file's number.
+    pub oldest_file: u64,
+    /// The open file's number.
+    pub newest_file: u64,
+    /// Memory held by the ring, bytes.
+    pub ring_bytes: u64,
+    /// Number of the last visible group; 0 for none.
+    pub group: u64,
+    /// Highest source commit time of the last visible group that had one, ms.
+    pub commit_time_ms: Option<i64>,
+}
+
+/// The visible log of one instance.
+#[derive(Debug)]
+pub struct Log {
+    files: Files,
+    visible: RwLock<Visible>,
+}
+
+#[derive(Debug)]
+struct Visible {
+    topics: HashMap<TopicNumber, TopicView>,
+    ring: Ring,
+    /// Salt and length of each file.
+    files: BTreeMap<u64, FileFacts>,
+    group: u64,
+    commit_time_ms: Option<i64>,
+}
+
+/// What readers have to know of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FileFacts {
+    /// `None`: no frame of it could be read.
+    pub(crate) salt: Option<u32>,
+    pub(crate) bytes: u64,
+}
+
+#[derive(Debug)]
+struct TopicView {
+    start: i64,
+    end: i64,
+    max_timestamp: i64,
+    /// Ascending, not empty.
+    epochs: Vec<LeaderEpoch>,
+    index: TopicIndex,
+}
+
+impl TopicView {
+    fn epoch(&self) -> i32 {
+        self.epochs.last().map_or(0, |last| last.epoch)
+    }
+
+    fn ends(&self) -> Ends {
+        Ends {
+            start: self.start,
+            end: self.end,
+            epoch: self.epoch(),
+        }
+    }
+}
+
+impl Log {
+    pub(crate) fn new(disk: Arc<dyn SegmentStore>, folder: String, ring_bytes: usize) -> Self {
+        Self {
+            files: Files::new(disk, folder),
+            visible: RwLock::new(Visible {
+                topics: HashMap::new(),
+                ring: Ring::new(ring_bytes),
+                files: BTreeMap::new(),
+                group: 0,
+                commit_time_ms: None,
+            }),
+        }
+    }
+
+    /// Start, end and epoch of a topic.
+    #[must_use]
+    pub fn ends(&self, topic: TopicNumber) -> Option<Ends> {
+        self.read_visible().topics.get(&topic).map(TopicView::ends)
+    }
+
+    /// [`Log::ends`] of several topics, all at the same point of the commit order.
+    #[must_use]
+    pub fn all_ends(&self, topics: &[TopicNumber]) -> Vec<Option<Ends>> {
+        let visible = self.read_visible();
+        let ends = |topic| visible.topics.get(topic).map(TopicView::ends);
+        topics.iter().map(ends).collect()
+    }
+
+    /// The leader epoch that answers for `epoch`, and the offset behind its last record: the largest known epoch
+    /// not above `epoch` and where the next one starts, or the high watermark for the epoch in force. `None`
+    /// for an unknown topic, a negative epoch, and one above the epoch in force. An epoch below the first known one
+    /// answers itself and the first one's start. (Kafka's `LeaderEpochFileCache.endOffsetFor`, KIP-101, KIP-279.)
+    #[must_use]
+    pub fn epoch_end(&self, topic: TopicNumber, epoch: i32) -> Option<(i32, i64)> {
+        let visible = self.read_visible();
+        let view = visible.topics.get(&topic)?;
+        if epoch < 0 || epoch > view.epoch() {
+            return None;
+        }
+        let above = view.epochs.partition_point(|known| known.epoch <= epoch);
+        let end = view
+            .epochs
+            .get(above)
+            .map_or(view.end, |next| next.start_offset);
+        let floor = above.checked_sub(1).and_then(|at| view.epochs.get(at));
+        Some((floor.map_or(epoch, |floor| floor.epoch), end))
+    }
+
+    /// Figures for status and metrics.
+    #[must_use]
+    pub fn stats(&self) -> LogStats {
+        let visible = self.read_visible();
+        let number = |entry: Option<(&u64, &FileFacts)>| entry.map_or(0, |(number, _)| *number);
+        LogStats {
+            files: visible.files.len() as u64,
+            bytes: visible.files.values().map(|file| file.bytes).sum(),
+            oldest_file: number(visible.files.first_key_value()),
+            newest_file: number(visible.files.last_key_value()),
+            ring_bytes: visible.ring.used() as u64,
+            group: visible.group,
+            commit_time_ms: visible.commit_time_ms,
+        }
+    }
+
+    /// Puts in a topic, or its later epochs. `state` counts only for a topic that is new here.
+    pub(crate) fn put_topic(&self, topic: TopicNumber, epochs: &[LeaderEpoch], state: &TopicState) {
+        let epochs = if epochs.is_empty() {
+            vec![state.epoch]
+        } else {
+            epochs.to_vec()
+        };
+        let mut visible = self.write_visible();
+        match visible.topics.get_mut(&topic) {
+            Some(view) => view.epochs = epochs,
+            None => {
+                let view = TopicView {
+                    start: state.start,
+                    end: state.end,
+                    max_timestamp: state.max_timestamp,
+                    epochs,
+                    index: TopicIndex::default(),
+                };
+                visible.topics.insert(topic, view);
+            }
+        }
+    }
+
+    fn read_visible(&self) -> RwLockReadGuard<'_, Visible> {
+        // Nothing under the write lock can panic half-way: it only moves prepared values in.
+        self.visible.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_visible(&self) -> RwLockWriteGuard<'_, Visible> {
+        self.visible.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,352 @@
+//! Seeing: which files there are, their footers, and the frames behind the durable end.
+
+use std::sync::Arc;
+
+use super::{Damage, Item, Place, What, fold};
+use crate::{
+    disk::{SegmentFile, SegmentStore},
+    error::StorageError,
+    frame::{
+        FrameError, FrameHeader, HEADER_BYTES, Kind, checkpoint::Checkpoint, commit::CommitFrame,
+        footer::Footer,
+    },
+    index::{FileIndex, Span},
+    journal::DurableEnd,
+    journal_file,
+    number::TopicNumber,
+    walk::{Identity, Step, WalkError, Walker, read_full},
+};
+
+const WINDOW_BYTES: usize = 1024 * 1024;
+
+/// A file and what was seen of it.
+#[derive(Debug)]
+pub(crate) struct SeenFile {
+    pub(crate) number: u64,
+    pub(crate) handle: Arc<dyn SegmentFile>,
+    pub(crate) length: u64,
+    pub(crate) salt: Option<u32>,
+    pub(crate) footer: Option<Footer>,
+    /// The footer's last group.
+    pub(crate) footer_group: u64,
+    /// Position behind the last frame, and whether there is more than zeros behind it. For scanned files.
+    pub(crate) frames_end: u64,
+    pub(crate) dirty: bool,
+}
+
+/// All that was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Files before the scan, ascending.
+    pub(crate) old: Vec<SeenFile>,
+    /// What is in them.
+    pub(crate) spans: Vec<(TopicNumber, Span)>,
+    /// Files that were scanned, ascending.
+    pub(crate) scanned: Vec<SeenFile>,
+    /// What the scan saw, in order.
+    pub(crate) items: Vec<Item>,
+    pub(crate) damage: Vec<Damage>,
+}
+
+/// Looks at the files `numbers` (ascending) in `folder`.
+pub(crate) fn look(
+    disk: &dyn SegmentStore,
+    folder: &str,
+    numbers: &[u64],
+    durable_end: Option<DurableEnd>,
+) -> Result<Seen, StorageError> {
+    let mut files = Vec::new();
+    for number in numbers {
+        files.push(open(disk, folder, *number)?);
+    }
+    let mut seen = Seen::default();
+    let first = first_to_scan(&files, durable_end)?;
+    for (index, file) in files.into_iter().enumerate() {
+        if index >= first {
+            let (file, items) = scan(file, durable_end)?;
+            seen.items.extend(items);
+            seen.scanned.push(file);
+        } else {
+            seen.look_at_old(file)?;
+        }
+    }
+    for pair in numbers.windows(2) {
+        seen.damage.extend((pair[0] + 1..pair[1]).map(missing_file));
+    }
+    Ok(seen)
+}
+
+impl Seen {
+    /// A file before the durable end: its footer tells what is in it. A damaged footer is found again by a scan.
+    fn look_at_old(&mut self, file: SeenFile) -> Result<(), StorageError> {
+        if let Some(footer) = &file.footer {
+            let spans = footer.topics.iter();
+            let spans =
+                spans.filter_map(|topic| Some((topic.topic, Span::of_footer(file.number, topic)?)));
+            self.spans.extend(spans);
+            self.old.push(file);
+            return Ok(());
+        }
+        let (file, items) = scan(file, None)?;
+        self.damage.push(Damage {
+            file: file.number,
+            from: file.frames_end,
+            to: file.length,
+            offsets: Vec::new(),
+        });
+        let found = fold(items, None);
+        self.damage.extend(found.damage);
+        self.spans.extend(
+            found
+                .indexes
+                .iter()
+                .flat_map(|(number, index)| spans(*number, index)),
+        );
+        self.old.push(file);
+        Ok(())
+    }
+}
+
+/// What `index` says of each topic.
+pub(crate) fn spans(
+    file: u64,
+    index: &FileIndex,
+) -> impl Iterator<Item = (TopicNumber, Span)> + '_ {
+    index
+        .topics()
+        .filter_map(move |topic| Some((topic.topic, Span::of_footer(file, topic)?)))
+}
+
+fn missing_file(file: u64) -> Damage {
+    Damage {
+        file,
+        from: 0,
+        to: 0,
+        offsets: Vec::new(),
+    }
+}
+
+/// Index of the first file to scan: the one with the durable end, or else the one with the last commit frame
+/// before the files without a footer. Its checkpoint must be readable, if any is.
+fn first_to_scan(
+    files: &[SeenFile],
+    durable_end: Option<DurableEnd>,
+) -> Result<usize, StorageError> {
+    let index_of = |number| files.binary_search_by_key(&number, |file| file.number);
+    if let Some(end) = durable_end {
+        let found = index_of(end.file).map_err(|_| missing(end))?;
+        return Ok(readable(files, found)?.0);
+    }
+    let last = files.len().saturating_sub(1);
+    let unfinished = files.iter().position(|file| file.footer.is_none());
+    let (first, checkpoint) = readable(files, unfinished.unwrap_or(last))?;
+    let Some(checkpoint) = checkpoint else {
+        return Ok(first);
+    };
+    // File 0: no group yet, whatever files an unfinished one fills.
+    let with_last_commit = index_of(checkpoint.state.last.file).unwrap_or(0);
+    Ok(readable(files, with_last_commit.min(first))?.0)
+}
+
+/// The last file up to `index` whose checkpoint is readable, or the first file.
+fn readable(files: &[SeenFile], index: usize) -> Result<(usize, Option<Checkpoint>), StorageError> {
+    for (index, file) in files.iter().enumerate().take(index + 1).rev() {
+        if let Some(checkpoint) = read_checkpoint(file)? {
+            return Ok((index, Some(checkpoint)));
+        }
+    }
+    Ok((0, None))
+}
+
+fn missing(end: DurableEnd) -> StorageError {
+    StorageError::Damaged(format!(
+        "journal file {} is missing, in which the journal was durable up to position={}",
+        end.file, end.position
+    ))
+}
+
+fn open(disk: &dyn SegmentStore, folder: &str, number: u64) -> Result<SeenFile, StorageError> {
+    let name = journal_file::name(folder, number);
+    let failed = |source| StorageError::Read {
+        what: name.clone(),
+        source,
+    };
+    let handle = disk.open(&name).map_err(failed)?;
+    let length = handle.length().map_err(failed)?;
+    let footer = read_footer(handle.as_ref(), number, length).map_err(|e| walk_error(&name, e))?;
+    let (header, footer) = footer.unzip();
+    Ok(SeenFile {
+        number,
+        handle,
+        length,
+        salt: header.map(|header| header.salt),
+        footer,
+        footer_group: header.map_or(0, |header| header.group),
+        frames_end: 0,
+        dirty: false,
+    })
+}
+
+/// The footer at the end of a file, if there is a valid one.
+fn read_footer(
+    file: &dyn SegmentFile,
+    number: u64,
+    length: u64,
+) -> Result<Option<(FrameHeader, Footer)>, WalkError> {
+    let mut position = [0; 8];
+    let Some(at) = length.checked_sub(8) else {
+        return Ok(None);
+    };
+    read_full(file, at, &mut position)?;
+    let position = u64::from_be_bytes(position);
+    let fits = position % 8 == 0 && position.saturating_add(HEADER_BYTES as u64) <= length;
+    if !fits || position == 0 {
+        return Ok(None);
+    }
+    let identity = Identity { number, salt: None };
+    let mut walker = Walker::new(file, identity, position, length, HEADER_BYTES);
+    let Step::Frame { header, .. } = walker.step()? else {
+        return Ok(None);
+    };
+    if header.kind != Kind::Footer || position + header.frame_bytes() != length {
+        return Ok(None);
+    }
+    let body = walker.body(position, &header)?;
+    if !header.covers(&body) {
+        return Ok(None);
+    }
+    match Footer::decode(&body) {
+        Ok(footer) => Ok(Some((header, footer)).filter(|(_, footer)| footer.position == position)),
+        Err(FrameError::Malformed) => Ok(None),
+        Err(newer @ FrameError::Newer(_)) => Err(newer.into()),
+    }
+}
+
+/// The checkpoint at the start of a file, if there is a valid one.
+fn read_checkpoint(file: &SeenFile) -> Result<Option<Checkpoint>, StorageError> {
+    let mut walker = walker(file, HEADER_BYTES, file.length);
+    let read = || -> Result<Option<What>, WalkError> {
+        match walker.step()? {
+            Step::Frame { position, header } if position == 0 => {
+                look_at(&mut walker, position, header, true).map(Some)
+            }
+            Step::Frame { .. } | Step::Gap { .. } | Step::End { .. } => Ok(None),
+        }
+    };
+    let mut read = read;
+    match read().map_err(|error| file_error(file, error))? {
+        Some(What::Checkpoint(checkpoint)) => Ok(Some(*checkpoint)),
+        Some(What::Data { .. } | What::Commit { .. } | What::Bad(_)) | None => Ok(None),
+    }
+}
+
+fn walker(file: &SeenFile, window_bytes: usize, end: u64) -> Walker<'_> {
+    let identity = Identity {
+        number: file.number,
+        salt: file.salt,
+    };
+    Walker::new(file.handle.as_ref(), identity, 0, end, window_bytes)
+}
+
+/// Sees a whole file.
+fn scan(
+    mut file: SeenFile,
+    durable_end: Option<DurableEnd>,
+) -> Result<(SeenFile, Vec<Item>), StorageError> {
+    let here = durable_end.filter(|end| end.file == file.number);
+    // Bodies below the durable end are checked when somebody reads them.
+    let known = here.map_or(0, |end| end.position);
+    let end = match (&file.footer, here) {
+        (Some(footer), _) => footer.frames_end.min(file.length),
+        (None, Some(end)) if end.clean => end.position.min(file.length),
+        (None, _) => file.length,
+    };
+    let mut items = Vec::new();
+    let mut walker = walker(&file, WINDOW_BYTES, end);
+    let (frames_end, dirty) = loop {
+        let step = walker.step().map_err(|error| file_error(&file, error))?;
+        let (position, item_end, what) = match step {
+            Step::Frame { position, header } if header.kind == Kind::Footer => {
+                // Its body is damaged, else it would be known.
+                (
+                    position,
+                    position + header.frame_bytes(),
+                    What::Bad(Some(Kind::Footer)),
+                )
+            }
+            Step::Frame { position, header } => {
+                let what = look_at(&mut walker, position, header, position >= known)
+                    .map_err(|error| file_error(&file, error))?;
+                (position, position + header.frame_bytes(), what)
+            }
+            Step::Gap { from, to } => (from, to, What::Bad(None)),
+            Step::End { position, dirty } => {
+                let lost = here.filter(|end| position < end.position);
+                let Some(end) = lost else {
+                    break (position, dirty);
+                };
+                items.push(item(file.number, position, end.position, What::Bad(None)));
+                break (end.position, dirty);
+            }
+        };
+        items.push(item(file.number, position, item_end, what));
+    };
+    file.salt = walker.identity().salt;
+    file.frames_end = frames_end;
+    file.dirty = dirty;
+    Ok((file, items))
+}
+
+fn item(file: u64, position: u64, end: u64, what: What) -> Item {
+    Item {
+        place: Place { file, position },
+        end,
+        what,
+    }
+}
+
+/// What the frame at `position` is. Data bodies are checked if `check`.
+fn look_at(
+    walker: &mut Walker<'_>,
+    position: u64,
+    header: FrameHeader,
+    check: bool,
+) -> Result<What, WalkError> {
+    if header.kind == Kind::Data {
+        if header.partition != 0 {
+            return Err(FrameError::Newer("second partition").into());
+        }
+        let whole = !check || walker.body_is_whole(position, &header)?;
+        return Ok(What::Data { header, whole });
+    }
+    let body = walker.body(position, &header)?;
+    if !header.covers(&body) {
+        return Ok(What::Bad(Some(header.kind)));
+    }
+    let group = header.group;
+    let what = match header.kind {
+        Kind::Commit => CommitFrame::decode(&body).map(|frame| What::Commit { group, frame }),
+        Kind::Checkpoint => Checkpoint::decode(group, &body)
+            .map(|checkpoint| What::Checkpoint(Box::new(checkpoint))),
+        Kind::Data | Kind::Footer => Ok(What::Bad(Some(header.kind))),
+    };
+    match what {
+        Err(FrameError::Malformed) => Ok(What::Bad(Some(header.kind))),
+        Err(newer @ FrameError::Newer(_)) => Err(newer.into()),
+        Ok(what) => Ok(what),
+    }
+}
+
+fn file_error(file: &SeenFile, error: WalkError) -> StorageError {
+    walk_error(&format!("journal file {}", file.number), error)
+}
+
+fn walk_error(what: &str, error: WalkError) -> StorageError {
+    match error {
+        WalkError::Io(source) => StorageError::Read {
+            what: what.to_owned(),
+            source,
+        },
+        WalkError::Frame(error) => StorageError::Refused(format!("{what}: {error}")),
+    }
+}

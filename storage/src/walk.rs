@@ -1,0 +1,240 @@
+//! Walking the frames of one file, header by header.
+//!
+//! Used by the start and by readers. Trusts nothing: a header must be of this file ([`Identity`]) and its frame
+//! must fit. Where none stands, the next one is looked for at each multiple of 8. Bodies are read or checked on
+//! request only.
+
+use std::io;
+
+use crate::{
+    disk::SegmentFile,
+    frame::{ALIGNMENT, FrameError, FrameHeader, HEADER_BYTES, HEADER_LENGTH},
+};
+
+/// What makes a frame one of this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) number: u64,
+    /// `None` until the first frame is seen, which then gives it.
+    pub(crate) salt: Option<u32>,
+}
+
+impl Identity {
+    fn fits(&self, header: &FrameHeader) -> bool {
+        header.file == self.number && self.salt.is_none_or(|salt| salt == header.salt)
+    }
+}
+
+/// What stands at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A frame. Its body is not checked.
+    Frame { position: u64, header: FrameHeader },
+    /// No frame starts here; the next one starts at `to`.
+    Gap { from: u64, to: u64 },
+    /// No frame of this file comes any more.
+    End {
+        position: u64,
+        /// Something else than zeros follows.
+        dirty: bool,
+    },
+}
+
+/// Why a walk cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WalkError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A newer version wrote this file.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// A walk over `file` from a position up to `end`.
+#[derive(Debug)]
+pub(crate) struct Walker<'f> {
+    file: &'f dyn SegmentFile,
+    identity: Identity,
+    position: u64,
+    end: u64,
+    window: Window,
+}
+
+impl<'f> Walker<'f> {
+    /// `window_bytes`: how much is read at once.
+    pub(crate) fn new(
+        file: &'f dyn SegmentFile,
+        identity: Identity,
+        from: u64,
+        end: u64,
+        window_bytes: usize,
+    ) -> Self {
+        Self {
+            file,
+            identity,
+            position: from,
+            end,
+            window: Window::new(window_bytes),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Goes on at `position`, where a frame starts.
+    pub(crate) fn jump(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// The next frame, gap, or the end; after the end, the end again.
+    pub(crate) fn step(&mut self) -> Result<Step, WalkError> {
+        let position = self.position;
+        if let Some(header) = self.header_at(position)? {
+            self.identity.salt = Some(header.salt);
+            self.position = position + header.frame_bytes();
+            return Ok(Step::Frame { position, header });
+        }
+        let (next, dirty) = self.search(position)?;
+        match next {
+            Some(to) => {
+                self.position = to;
+                Ok(Step::Gap { from: position, to })
+            }
+            None => Ok(Step::End { position, dirty }),
+        }
+    }
+
+    /// The body of the frame at `position`.
+    pub(crate) fn body(&self, position: u64, header: &FrameHeader) -> io::Result<Vec<u8>> {
+        // Bounded by the file: the header's frame was seen to fit.
+        let mut body = vec![0; header.length as usize];
+        let count = read_full(self.file, position + HEADER_LENGTH, &mut body)?;
+        body.truncate(count);
+        Ok(body)
+    }
+
+    /// Whether the body of the frame at `position` is whole.
+    pub(crate) fn body_is_whole(
+        &mut self,
+        position: u64,
+        header: &FrameHeader,
+    ) -> io::Result<bool> {
+        let mut check = header.body_check();
+        let mut at = position + HEADER_LENGTH;
+        let end = at + u64::from(header.length);
+        while at < end {
+            let bytes = self.window.get(self.file, at, 1)?;
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let piece = bytes.get(..wanted).unwrap_or(bytes);
+            if piece.is_empty() {
+                return Ok(false);
+            }
+            check.update(piece);
+            at += piece.len() as u64;
+        }
+        Ok(check.passes())
+    }
+
+    fn header_at(&mut self, position: u64) -> Result<Option<FrameHeader>, WalkError> {
+        if position.saturating_add(HEADER_LENGTH) > self.end {
+            return Ok(None);
+        }
+        let bytes = self.window.get(self.file, position, HEADER_BYTES)?;
+        match FrameHeader::parse(bytes) {
+            Ok(header) if self.identity.fits(&header) => {
+                let fits = position.saturating_add(header.frame_bytes()) <= self.end;
+                Ok(fits.then_some(header))
+            }
+            Ok(_) | Err(FrameError::Malformed) => Ok(None),
+            Err(newer @ FrameError::Newer(_)) => Err(newer.into()),
+        }
+    }
+
+    /// The first place behind `from` where a frame of this file starts, and whether there is anything but zeros
+    /// from `from` up to there.
+    fn search(&mut self, from: u64) -> Result<(Option<u64>, bool), WalkError> {
+        let mut dirty = false;
+        let mut at = from;
+        while at < self.end {
+            let bytes = self.window.get(self.file, at, 1)?;
+            let wanted = usize::try_from(self.end - at).unwrap_or(usize::MAX);
+            let bytes = bytes.get(..wanted).unwrap_or(bytes);
+            if bytes.is_empty() {
+                break;
+            }
+            let zeros = leading_zeros(bytes);
+            if zeros == bytes.len() {
+                at += zeros as u64;
+                continue;
+            }
+            dirty = true;
+            at += (zeros as u64) / ALIGNMENT * ALIGNMENT;
+            if at > from && self.header_at(at)?.is_some() {
+                return Ok((Some(at), true));
+            }
+            at += ALIGNMENT;
+        }
+        Ok((None, dirty))
+    }
+}
+
+/// Zero bytes at the start of `bytes`, counted in steps of 8.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    let words = bytes.chunks(8);
+    let zero = |word: &&[u8]| word.iter().all(|byte| *byte == 0);
+    words.take_while(zero).map(<[u8]>::len).sum()
+}
+
+/// A piece of the file in memory.
+#[derive(Debug)]
+struct Window {
+    bytes: Vec<u8>,
+    start: u64,
+    capacity: usize,
+}
+
+impl Window {
+    fn new(capacity: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            capacity: capacity.max(HEADER_BYTES),
+        }
+    }
+
+    /// What is there from `position` on: at least `count` bytes (at most the window), fewer only at the file's end.
+    fn get(&mut self, file: &dyn SegmentFile, position: u64, count: usize) -> io::Result<&[u8]> {
+        if self.from(position).len() < count {
+            let mut bytes = std::mem::take(&mut self.bytes);
+            bytes.resize(self.capacity, 0);
+            let read = read_full(file, position, &mut bytes)?;
+            bytes.truncate(read);
+            self.bytes = bytes;
+            self.start = position;
+        }
+        Ok(self.from(position))
+    }
+
+    fn from(&self, position: u64) -> &[u8] {
+        let skip = position.checked_sub(self.start);
+        let skip = skip.and_then(|skip| usize::try_from(skip).ok());
+        skip.and_then(|skip| self.bytes.get(skip..)).unwrap_or(&[])
+    }
+}
+
+/// Fills `buffer` from `position` on; fewer bytes only at the file's end.
+pub(crate) fn read_full(
+    file: &dyn SegmentFile,
+    position: u64,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(position + filled as u64, rest)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,145 @@
+//! headwater as the benches see it: a process that is watched from outside.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use headwater_tests::harness::{Process, binary, port};
+use rustix::process::Signal;
+
+use super::Failure;
+use super::database::Database;
+use super::fetch_client::FetchClient;
+use super::process::{self, Memory};
+use super::workload;
+
+/// A running headwater; dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Headwater {
+    process: Process,
+    kafka_port: u16,
+}
+
+/// `headwater dev` on the benches' table; again and again with the same data, on other ports.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    source_url: String,
+    instance: String,
+    data: PathBuf,
+}
+
+impl Launch {
+    pub(crate) fn new(database: &Database, instance: &str, data: &Path) -> Self {
+        Self {
+            source_url: database.server().url(),
+            instance: instance.to_owned(),
+            data: data.to_owned(),
+        }
+    }
+
+    /// Starts the process and returns at once: it may not listen yet.
+    pub(crate) fn spawn(&self) -> Headwater {
+        let kafka_port = port::free();
+        let http_port = port::free();
+        let mut command = Command::new(binary::headwater());
+        command
+            .args(["dev", &self.source_url, "--instance", &self.instance])
+            .args(["--tables", workload::QUALIFIED_TABLE])
+            .args(["--kafka", &format!("127.0.0.1:{kafka_port}")])
+            .args(["--http", &format!("127.0.0.1:{http_port}")])
+            .arg("--data")
+            .arg(self.data.join("data"));
+        Headwater {
+            process: Process::spawn("headwater", command, &self.data.join("log")),
+            kafka_port,
+        }
+    }
+}
+
+impl Headwater {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub(crate) fn kafka_port(&self) -> u16 {
+        self.kafka_port
+    }
+
+    pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
+        process::cpu_seconds(self.pid())
+    }
+
+    pub(crate) fn memory(&self) -> io::Result<Memory> {
+        process::memory(self.pid())
+    }
+
+    /// A connection as soon as the listener accepts, tried every millisecond.
+    pub(crate) fn connect(&mut self) -> Result<FetchClient, Failure> {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match FetchClient::connect(self.kafka_port) {
+                Ok(client) => return Ok(client),
+                Err(error) if Instant::now() > deadline => return Err(self.failed(&error)),
+                Err(_) => sleep(Duration::from_millis(1)),
+            }
+            if let Some(status) = self.process.ended() {
+                return Err(self.failed(&status));
+            }
+        }
+    }
+
+    /// Waits until `topic` is there and holds `records` records that are durable, asking every
+    /// `interval`.
+    pub(crate) fn wait_for_records(
+        &mut self,
+        topic: &str,
+        records: u64,
+        interval: Duration,
+    ) -> Result<(), Failure> {
+        const STALLED: Duration = Duration::from_secs(60);
+        let records = i64::try_from(records)?;
+        let mut client = self.connect()?;
+        let mut seen = -1;
+        let mut last_progress = Instant::now();
+        loop {
+            let end = client.high_watermark(topic)?.unwrap_or(-1);
+            if end >= records {
+                return Ok(());
+            }
+            if end > seen {
+                seen = end;
+                last_progress = Instant::now();
+            } else if last_progress.elapsed() > STALLED {
+                return Err(self.failed(&format!("{topic} stays at {end} of {records} records")));
+            }
+            sleep(interval);
+        }
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+        const PATIENCE: Duration = Duration::from_secs(20);
+        self.process.signal(Signal::TERM);
+        let status = self.process.wait(PATIENCE);
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.failed(&status))
+        }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.process.kill();
+    }
+
+    fn failed(&self, what: &dyn std::fmt::Display) -> Failure {
+        let log = self.process.log();
+        let newest: Vec<&str> = log.lines().rev().take(15).collect();
+        let tail: Vec<&str> = newest.into_iter().rev().collect();
+        format!("headwater: {what}\n{}", tail.join("\n")).into()
+    }
+}

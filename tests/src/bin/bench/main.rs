@@ -1,0 +1,165 @@
+//! The benches: what headwater holds, each number beside its reference in the same run.
+//!
+//! `bench capture` drains a PostgreSQL backlog, beside `pg_recvlogical` to /dev/null.
+//! `bench latency` takes the time from commit to consumer, beside a bare receipt plus one sync.
+//! `bench fetch` reads the newest batches, beside a loop that writes the same bytes from memory.
+//! `bench memory` and `bench start` print absolute figures. `bench all` is all of them.
+//!
+//! Sides alternate (A B, B A, ...), ratios are taken pair by pair, and a table shows the median
+//! with the lowest and highest of them. CPU seconds come from procfs. Nothing here asserts a
+//! speed: a number is read by people, beside the machine it was taken on.
+//!
+//! Databases and logs lie in the directory for temporary files (TMPDIR), which must be on a real
+//! disk. The headwater measured is the one that HEADWATER_BIN names.
+//!
+//! `scripts/bench` installs, builds and runs this; `docs/benchmarks.md` keeps the results.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench reads the clock and prints its tables"
+)]
+
+mod bare_loop;
+mod capture;
+mod database;
+mod fetch;
+mod fetch_client;
+mod headwater;
+mod latency;
+mod machine;
+mod memory;
+mod postgres_client;
+mod process;
+mod report;
+mod sample;
+mod start;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Value, json};
+
+use machine::Machine;
+use report::Section;
+
+/// Why a bench could not be taken.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures headwater beside its references")]
+struct CommandLine {
+    #[command(subcommand)]
+    bench: Bench,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Bench {
+    /// All of the following, one after another.
+    All,
+    /// Drain of a PostgreSQL backlog, beside pg_recvlogical.
+    Capture,
+    /// Commit to consumer, beside a bare receipt of the same commit plus one fdatasync.
+    Latency,
+    /// Fetch from the ring, beside a bare loop that writes the same bytes from memory.
+    Fetch,
+    /// Resident memory: idle, and in a transaction of a million rows.
+    Memory,
+    /// Time from exec to the first answers: empty, and after kill -9 under load.
+    Start,
+    /// The reference of `fetch`, as a process of its own.
+    #[command(hide = true)]
+    BareLoop { batches: PathBuf, topic: String },
+}
+
+/// What a run may change. The defaults finish within twelve minutes on two cores.
+#[derive(Debug, Args)]
+struct Settings {
+    /// How often the two sides alternate.
+    #[arg(long, global = true, default_value_t = 5)]
+    alternations: u32,
+    /// Rows of the backlog in transactions of 500.
+    #[arg(long, global = true, default_value_t = 1_000_000)]
+    rows: u64,
+    /// Rows of the backlog in transactions of one.
+    #[arg(long, global = true, default_value_t = 150_000)]
+    single_rows: u64,
+    /// Rows of the one large transaction.
+    #[arg(long, global = true, default_value_t = 1_000_000)]
+    large_rows: u64,
+    /// How long one measurement of latency runs.
+    #[arg(long, global = true, default_value_t = 5)]
+    latency_seconds: u64,
+    /// How long one measurement of fetch runs.
+    #[arg(long, global = true, default_value_t = 2)]
+    fetch_seconds: u64,
+    /// How long headwater idles before its memory is read.
+    #[arg(long, global = true, default_value_t = 60)]
+    idle_seconds: u64,
+    /// Also writes everything as JSON to this file.
+    #[arg(long, global = true)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    match run(&command_line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command_line: &CommandLine) -> Result<(), Failure> {
+    let settings = &command_line.settings;
+    let chosen = match &command_line.bench {
+        Bench::BareLoop { batches, topic } => return Ok(bare_loop::serve(batches, topic)?),
+        Bench::All => vec![
+            Bench::Start,
+            Bench::Fetch,
+            Bench::Capture,
+            Bench::Latency,
+            Bench::Memory,
+        ],
+        one @ (Bench::Capture | Bench::Latency | Bench::Fetch | Bench::Memory | Bench::Start) => {
+            vec![one.clone()]
+        }
+    };
+
+    let machine = Machine::read();
+    println!("{machine}\n");
+    let mut sections = Vec::new();
+    for bench in chosen {
+        let began = Instant::now();
+        let section = measure(&bench, settings)?;
+        println!("{section}");
+        eprintln!("({bench:?} took {:.0} s)\n", began.elapsed().as_secs_f64());
+        sections.push(section);
+    }
+    println!("load at the end: {}", Machine::read().load());
+    if let Some(path) = &settings.json {
+        let sections: Vec<Value> = sections.iter().map(Section::json).collect();
+        let all = json!({ "machine": machine.json(), "sections": sections });
+        std::fs::write(path, format!("{all:#}\n"))?;
+    }
+    Ok(())
+}
+
+fn measure(bench: &Bench, settings: &Settings) -> Result<Section, Failure> {
+    match bench {
+        Bench::Capture => capture::run(settings),
+        Bench::Latency => latency::run(settings),
+        Bench::Fetch => fetch::run(settings),
+        Bench::Memory => memory::run(settings),
+        Bench::Start => start::run(settings),
+        Bench::All | Bench::BareLoop { .. } => Err("not a single bench".into()),
+    }
+}

@@ -336,10 +336,10 @@ fn relation_column<'a>(input: &mut Cursor<'a>) -> Result<RelationColumn<'a>, Dec
 
 impl<'a> Relation<'a> {
     /// Columns in the order of every tuple that follows.
-    pub fn columns(&self) -> impl ExactSizeIterator<Item = RelationColumn<'a>> {
+    pub fn columns(&self) -> impl Iterator<Item = RelationColumn<'a>> + use<'a> {
         let mut input = Cursor::new(self.columns);
-        (0..self.column_count)
-            .map(move |_| relation_column(&mut input).expect("decode walked these columns before"))
+        // None fails: decode walked them before.
+        (0..self.column_count).map_while(move |_| relation_column(&mut input).ok())
     }
 }
 
@@ -400,10 +400,10 @@ fn datum<'a>(input: &mut Cursor<'a>) -> Result<Datum<'a>, DecodeError> {
 
 impl<'a> Tuple<'a> {
     /// Columns in the relation's order.
-    pub fn columns(&self) -> impl ExactSizeIterator<Item = Datum<'a>> + use<'a> {
+    pub fn columns(&self) -> impl Iterator<Item = Datum<'a>> + use<'a> {
         let mut input = Cursor::new(self.columns);
-        (0..self.column_count)
-            .map(move |_| datum(&mut input).expect("decode walked these columns before"))
+        // None fails: decode walked them before.
+        (0..self.column_count).map_while(move |_| datum(&mut input).ok())
     }
 
     /// How many columns there are.

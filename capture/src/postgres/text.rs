@@ -11,7 +11,7 @@ use crate::value::{Value, ValueKind};
 mod tests;
 
 /// The kind of a built-in type; [`ValueKind::Text`] for every other oid.
-pub fn kind_of_type(type_oid: u32) -> ValueKind {
+pub(super) fn kind_of_type(type_oid: u32) -> ValueKind {
     match type_oid {
         16 => ValueKind::Bool,
         20 | 21 | 23 | 26 => ValueKind::Integer,
@@ -29,7 +29,7 @@ pub fn kind_of_type(type_oid: u32) -> ValueKind {
 
 /// The kind of a built-in type by its name in `pg_catalog`, for domains, whose type message names the base
 /// type.
-pub fn kind_of_name(name: &str) -> ValueKind {
+pub(super) fn kind_of_name(name: &str) -> ValueKind {
     match name {
         "bool" => ValueKind::Bool,
         "int2" | "int4" | "int8" | "oid" => ValueKind::Integer,
@@ -46,7 +46,7 @@ pub fn kind_of_name(name: &str) -> ValueKind {
 }
 
 /// One value from its text.
-pub fn value(kind: ValueKind, text: &[u8]) -> Value<'_> {
+pub(super) fn value(kind: ValueKind, text: &[u8]) -> Value<'_> {
     let known = match kind {
         ValueKind::Bool => bool_value(text),
         ValueKind::Integer => is_integer(text).then_some(Value::Number(text)),

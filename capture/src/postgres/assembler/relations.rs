@@ -313,14 +313,8 @@ impl Relations {
     }
 
     fn kind(&self, type_oid: u32) -> ValueKind {
-        match text::kind_of_type(type_oid) {
-            ValueKind::Text => self
-                .domains
-                .get(&type_oid)
-                .copied()
-                .unwrap_or(ValueKind::Text),
-            known => known,
-        }
+        let domain = self.domains.get(&type_oid).copied();
+        domain.unwrap_or_else(|| text::kind_of_type(type_oid))
     }
 
     fn learn_types(&mut self, columns: &[Column]) {

@@ -1,0 +1,227 @@
+//! A PostgreSQL source as the broker sees it: a task behind channels.
+//!
+//! ```text
+//! log thread --demand--> task (session, stream) <--CopyBoth--> walsender
+//!     ^                    |  ^                        catalog task <--SQL--> server
+//!     +---- Captured ------+  +---- confirmed LSN (atomic) ---- Confirmer
+//! ```
+//!
+//! | file | does |
+//! |---|---|
+//! | `worker` | life cycle: session, state after a failure, back-off, end |
+//! | `session` | from the first connection to the replication stream |
+//! | `stream` | the loop over socket, timers, demand and confirmations |
+//! | `timing` | when to send a status, when a silent peer is dead; pure |
+//! | `catalog` | listing and describing tables, keeping the publications up to date |
+//! | `keeper` | what the catalog poll remembers; warnings for each table |
+//! | `handover` | what is ready goes to the log when the log asks |
+//!
+//! Memory is bounded by the assembler's budget plus one message; the channel to the log holds one thing.
+
+mod catalog;
+mod handover;
+mod keeper;
+mod session;
+mod stream;
+mod timing;
+mod worker;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
+
+use super::position::Position;
+use super::status::SourceStatus;
+use super::url::SourceUrl;
+use crate::encode::FeedFormat;
+use crate::filter::TableFilter;
+use crate::group::Captured;
+use crate::limits::CaptureLimits;
+
+/// [`Source::stop`] takes no longer, whatever the server does.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+/// How often the catalog is looked at for new tables, unless configured.
+pub const CATALOG_POLL_INTERVAL: Duration = Duration::from_secs(3);
+
+/// What a source is made of. Names of slot and publication are given, not derived here.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Server, database and login.
+    pub url: SourceUrl,
+    /// The instance's name, for `application_name` and for the commands that errors propose.
+    pub instance: String,
+    /// Replication slot: `[a-z0-9_]`, at most 63 bytes.
+    pub slot: String,
+    /// The slot goes with its connection. A lost connection then ends the source in `needs_resync`.
+    pub slot_temporary: bool,
+    /// Publication, at most 57 bytes; the second one has `_keyed` appended.
+    pub publication: String,
+    /// Which tables are captured.
+    pub tables: TableFilter,
+    /// What is rendered from them.
+    pub feeds: Vec<FeedFormat>,
+    /// Bounds of memory and batch sizes.
+    pub limits: CaptureLimits,
+    /// [`Source::stop`] removes the publications that this source made.
+    pub drop_publications_at_stop: bool,
+    /// A refusal or misconfiguration before anything was captured ends the source; otherwise it is shown as
+    /// state and tried again every half minute.
+    pub first_failure_is_final: bool,
+    /// How often new tables are looked for; see [`CATALOG_POLL_INTERVAL`].
+    pub catalog_poll_interval: Duration,
+}
+
+/// A running source. Dropping it ends the task without a last status to the server.
+#[derive(Debug)]
+pub struct Source {
+    captured: mpsc::Receiver<Captured>,
+    demand: Arc<Notify>,
+    confirmed: Arc<Confirmed>,
+    status: watch::Receiver<SourceStatus>,
+    stop: watch::Sender<bool>,
+    /// Closed when the task has ended.
+    ended: watch::Receiver<()>,
+    task: AbortHandle,
+}
+
+/// Reads the time: unix ms.
+pub(crate) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+impl Source {
+    /// Starts the task on the current tokio runtime. `resume` is the stored position (`Commit::position`),
+    /// `None` on a first start. Connection problems do not fail here: they are states.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn(
+        config: SourceConfig,
+        resume: Option<Vec<u8>>,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Self {
+        let clock: Clock = Arc::new(clock);
+        let (captured_sender, captured) = mpsc::channel(1);
+        let (stop, stop_receiver) = watch::channel(false);
+        let (status_sender, status) = watch::channel(SourceStatus::starting(clock()));
+        let (ended_sender, ended) = watch::channel(());
+        let demand = Arc::new(Notify::new());
+        let confirmed = Arc::new(Confirmed::default());
+        let wires = worker::Wires {
+            captured: captured_sender,
+            demand: Arc::clone(&demand),
+            confirmed: Arc::clone(&confirmed),
+            status: status_sender,
+            stop: stop_receiver,
+            clock,
+        };
+        let run = worker::run(config, resume, wires);
+        let task = tokio::spawn(async move {
+            run.await;
+            drop(ended_sender);
+        });
+        Self {
+            captured,
+            demand,
+            confirmed,
+            status,
+            stop,
+            ended,
+            task: task.abort_handle(),
+        }
+    }
+
+    /// Asks for the next thing and waits for it: whole transactions gathered since the last call, a part of
+    /// one over the budget, tables, a rewind, or an idle position. `None` after [`Source::stop`], or when
+    /// capture ended in a final state. Cancel safe; one caller.
+    pub async fn next(&mut self) -> Option<Captured> {
+        // What a cancelled call had asked for is still there.
+        if let Ok(captured) = self.captured.try_recv() {
+            return Some(captured);
+        }
+        self.demand.notify_one();
+        self.captured.recv().await
+    }
+
+    /// For the log: tells what is durable.
+    pub fn confirmer(&self) -> Confirmer {
+        Confirmer {
+            confirmed: Arc::clone(&self.confirmed),
+        }
+    }
+
+    /// The present status, and its changes.
+    pub fn status(&self) -> watch::Receiver<SourceStatus> {
+        self.status.clone()
+    }
+
+    /// Sends the server a last status, closes the connection, drops publications if configured. Takes at most
+    /// one second.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        let mut ended = self.ended.clone();
+        // The sender is dropped at the end: an error is what we wait for.
+        let stopped =
+            tokio::time::timeout(STOP_LIMIT, async { while ended.changed().await.is_ok() {} });
+        if stopped.await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Tells a source what is durable. Cheap to clone and to call.
+#[derive(Debug, Clone)]
+pub struct Confirmer {
+    confirmed: Arc<Confirmed>,
+}
+
+impl Confirmer {
+    /// Everything up to this position (`Commit::position`) is durable in the log. Positions may come late or
+    /// twice; the highest counts.
+    pub fn confirm(&self, position: &[u8]) {
+        match Position::decode(position) {
+            Ok(position) => self.confirmed.raise(position.end_lsn),
+            Err(error) => {
+                tracing::error!(%error, "a position that this source did not make was confirmed");
+            }
+        }
+    }
+}
+
+/// The highest durable LSN, and a bell.
+#[derive(Default)]
+pub(crate) struct Confirmed {
+    end_lsn: AtomicU64,
+    raised: Notify,
+}
+
+impl Confirmed {
+    pub(crate) fn raise(&self, end_lsn: u64) {
+        if self.end_lsn.fetch_max(end_lsn, Ordering::AcqRel) < end_lsn {
+            self.raised.notify_one();
+        }
+    }
+
+    pub(crate) fn end_lsn(&self) -> u64 {
+        self.end_lsn.load(Ordering::Acquire)
+    }
+
+    /// Waits for a rise since the last wait. Cancel safe.
+    pub(crate) async fn raised(&self) {
+        self.raised.notified().await;
+    }
+}
+
+impl fmt::Debug for Confirmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Confirmed").field(&self.end_lsn()).finish()
+    }
+}

@@ -1,0 +1,426 @@
+//! From nothing to a replication stream: connections, checks, publications, slot.
+//!
+//! ```text
+//! catalog connection -> server facts -> slot there? -> publications -> tables
+//!   -> replication connection -> IDENTIFY_SYSTEM, same server? -> slot: create or check -> START_REPLICATION
+//! ```
+//!
+//! The order matters: a slot decodes with the catalog as of each change, so the publications come first.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::catalog::{self, Described};
+use super::handover::Handover;
+use super::worker::{Ended, Progress, Shared};
+use crate::postgres::assembler::{AssembleError, Assembler, AssemblerConfig};
+use crate::postgres::connection::{Connection, Purpose};
+use crate::postgres::error::{ConnectionError, Failure, SqlState};
+use crate::postgres::position::Lsn;
+use crate::postgres::preflight::{Identity, ServerFacts, switch_point};
+use crate::postgres::publication::{self, Layout, PublicationPlan};
+use crate::postgres::query::{column, literal};
+use crate::postgres::slot::{self, SlotPlan, SlotRow};
+use crate::postgres::state::SourceState;
+use crate::postgres::status::ServerInfo;
+
+const QUERY_LIMIT: Duration = Duration::from_secs(40);
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How often the transactions that a new slot waits for are looked up.
+const BLOCKERS_INTERVAL: Duration = Duration::from_secs(1);
+/// For taking back the creation of a slot when the source is stopped meanwhile.
+const CANCEL_LIMIT: Duration = Duration::from_millis(300);
+
+/// A server that streams to us.
+pub(super) struct Ready {
+    pub(super) replication: Connection,
+    pub(super) catalog: Connection,
+    pub(super) facts: ServerFacts,
+}
+
+/// Both connections, before the slot is touched.
+struct Opened {
+    replication: Connection,
+    catalog: Connection,
+    facts: ServerFacts,
+    identity: Identity,
+    layout: Layout,
+    tables: Vec<Described>,
+}
+
+/// Opens a session. Meanwhile what is ready is handed over.
+pub(super) async fn open(
+    shared: &Shared,
+    handover: &mut Handover,
+    progress: &mut Progress,
+) -> Result<Ready, Ended> {
+    let captured_end = progress.captured_end(handover.assembler.as_ref());
+    let mut opened = tokio::select! {
+        biased;
+        () = shared.stopped() => return Err(Ended::Stopped),
+        never = handover.serve() => match never {},
+        // Boxed: the future of a whole login is large.
+        opened = Box::pin(open_connections(shared, progress.server, captured_end)) => opened?,
+    };
+    let start = open_slot(shared, &mut opened, captured_end, progress.walsender_pid).await?;
+    let Opened {
+        mut replication,
+        catalog,
+        facts,
+        identity,
+        layout,
+        tables,
+    } = opened;
+    prepare_assembler(shared, handover, (&identity, start), tables)?;
+    progress.server = Some((identity.system_id, identity.timeline));
+    progress.walsender_pid = Some(replication.backend_pid());
+    let publications = publication::names_of(layout, &shared.names.publication);
+    let command = slot::start_sql(&shared.names.slot, start, &publications);
+    tokio::select! {
+        biased;
+        () = shared.stopped() => return Err(Ended::Stopped),
+        never = handover.serve() => match never {},
+        started = replication.copy_both(&command, START_LIMIT) => {
+            started.map_err(|error| shared.failure(&error))?;
+        }
+    }
+    Ok(Ready {
+        replication,
+        catalog,
+        facts,
+    })
+}
+
+async fn open_connections(
+    shared: &Shared,
+    known_server: Option<(u64, u32)>,
+    captured_end: Option<u64>,
+) -> Result<Opened, Failure> {
+    let failure = |error: ConnectionError| shared.failure(&error);
+    publication::check_name(&shared.names.publication)?;
+    let mut catalog = connect(shared, Purpose::Catalog).await?;
+    let facts = ServerFacts::ask(&mut catalog).await.map_err(failure)?;
+    facts.check(&shared.names)?;
+    let slot = find_slot(shared, &mut catalog, &facts).await?;
+    let has_history = captured_end.is_some() || slot.is_some();
+    let layout =
+        open_publications(shared, &mut catalog, &facts, (has_history, captured_end)).await?;
+    let tables = catalog::refresh(shared, &mut catalog)
+        .await
+        .map_err(failure)?;
+    let mut replication = connect(shared, Purpose::Replication).await?;
+    let identity = Identity::ask(&mut replication).await.map_err(failure)?;
+    check_identity(
+        shared,
+        &mut replication,
+        &identity,
+        (known_server, captured_end),
+    )
+    .await?;
+    shared.show(|status| {
+        status.server = Some(ServerInfo {
+            version: facts.version.clone(),
+            system_id: identity.system_id,
+            timeline: identity.timeline,
+            database: identity.database.clone(),
+        });
+    });
+    Ok(Opened {
+        replication,
+        catalog,
+        facts,
+        identity,
+        layout,
+        tables,
+    })
+}
+
+async fn connect(shared: &Shared, purpose: Purpose) -> Result<Connection, Failure> {
+    let connected =
+        Connection::connect(&shared.config.url, &shared.application_name, purpose).await;
+    connected.map_err(|error| shared.failure(&error))
+}
+
+async fn find_slot(
+    shared: &Shared,
+    catalog: &mut Connection,
+    facts: &ServerFacts,
+) -> Result<Option<SlotRow>, Failure> {
+    let sql = slot::select_sql(&shared.names.slot, facts.version_number);
+    let rows = catalog
+        .query(&sql, QUERY_LIMIT)
+        .await
+        .map_err(|error| shared.failure(&error))?;
+    Ok(rows.first().map(SlotRow::parse))
+}
+
+/// Makes or finds the publications.
+async fn open_publications(
+    shared: &Shared,
+    catalog: &mut Connection,
+    facts: &ServerFacts,
+    (has_history, captured_end): (bool, Option<u64>),
+) -> Result<Layout, Failure> {
+    let names = &shared.names;
+    let sql = publication::existing_sql(&names.publication);
+    let rows = catalog
+        .query(&sql, QUERY_LIMIT)
+        .await
+        .map_err(|error| shared.failure(&error))?;
+    let (existing, ours) = publication::parse_existing(rows.first().unwrap_or(&Vec::new()));
+    let plan = publication::plan(existing, ours, has_history, names)?;
+    let layout = match plan {
+        PublicationPlan::Create => Layout::Pair,
+        PublicationPlan::Use(layout) => layout,
+    };
+    {
+        let mut keeper = shared.keeper.lock().await;
+        keeper.connected();
+        keeper.layout = Some(layout);
+        keeper.server_version = facts.version_number;
+        keeper.last_lsn = keeper.last_lsn.or(captured_end.map(Lsn));
+    }
+    if plan == PublicationPlan::Create {
+        create_publications(shared, catalog, facts).await?;
+    }
+    Ok(layout)
+}
+
+async fn create_publications(
+    shared: &Shared,
+    catalog: &mut Connection,
+    facts: &ServerFacts,
+) -> Result<(), Failure> {
+    let names = &shared.names;
+    let mut keeper = shared.keeper.lock().await;
+    let listed = catalog::list_for_creation(shared, catalog, &keeper).await;
+    let (tables, changes) = listed.map_err(|error| shared.failure(&error))?;
+    let statements =
+        publication::create_sql(&names.publication, &tables, &changes, facts.version_number);
+    match catalog.query(&statements.join("; "), QUERY_LIMIT).await {
+        Ok(_) => {
+            keeper.made_by_us = true;
+            Ok(())
+        }
+        Err(ConnectionError::Server(error))
+            if error.sqlstate == SqlState::INSUFFICIENT_PRIVILEGE =>
+        {
+            Err(Failure::refused(
+                format!(
+                    "user \"{}\" may not make the publications: {}",
+                    names.user, error.message
+                ),
+                format!(
+                    "as a superuser in database {}: {};",
+                    names.database,
+                    statements.join("; ")
+                ),
+            ))
+        }
+        Err(error) => Err(shared.failure(&error)),
+    }
+}
+
+/// The server that the stored position is of; perhaps promoted since, if nothing of ours was left behind.
+async fn check_identity(
+    shared: &Shared,
+    replication: &mut Connection,
+    identity: &Identity,
+    (known, captured_end): (Option<(u64, u32)>, Option<u64>),
+) -> Result<(), Failure> {
+    let (Some((system_id, timeline)), Some(end)) = (known, captured_end) else {
+        return Ok(());
+    };
+    let server = &shared.names.server;
+    let resync = |reason| Err(Failure::needs_resync(reason, &shared.names));
+    if identity.system_id != system_id {
+        let now = identity.system_id;
+        return resync(format!(
+            "{server} is another server: system identifier {now}, captured so far was {system_id}"
+        ));
+    }
+    if identity.timeline < timeline {
+        let now = identity.timeline;
+        return resync(format!(
+            "{server} is on timeline {now}, behind timeline {timeline} that was captured"
+        ));
+    }
+    if identity.timeline == timeline {
+        return Ok(());
+    }
+    let command = format!("TIMELINE_HISTORY {}", identity.timeline);
+    let rows = replication
+        .query(&command, QUERY_LIMIT)
+        .await
+        .map_err(|e| shared.failure(&e))?;
+    let history = rows
+        .first()
+        .and_then(|row| column(row, 1))
+        .unwrap_or_default();
+    match switch_point(history, timeline) {
+        Some(switch) if end <= switch => Ok(()),
+        Some(switch) => resync(format!(
+            "{server} was promoted at {}, and changes up to {} were captured that it never had",
+            Lsn(switch),
+            Lsn(end)
+        )),
+        None => resync(format!(
+            "{server} does not descend from timeline {timeline}"
+        )),
+    }
+}
+
+/// Makes or checks the slot, and gives the LSN to start from.
+async fn open_slot(
+    shared: &Shared,
+    opened: &mut Opened,
+    captured_end: Option<u64>,
+    last_walsender: Option<i32>,
+) -> Result<u64, Ended> {
+    let names = &shared.names;
+    let row = find_slot(shared, &mut opened.catalog, &opened.facts).await?;
+    match slot::plan(
+        row.as_ref(),
+        captured_end,
+        shared.config.slot_temporary,
+        names,
+    )? {
+        SlotPlan::StartAt(lsn) => Ok(lsn),
+        SlotPlan::Create => create_slot(shared, opened).await,
+        SlotPlan::Busy { pid } => {
+            if Some(pid) == last_walsender {
+                end_ghost(shared, &mut opened.catalog, pid).await;
+            }
+            Err(Failure::retry(format!("slot \"{}\" is active for PID {pid}", names.slot)).into())
+        }
+    }
+}
+
+/// Our own last walsender has not noticed that its connection is gone. Nobody else's is touched.
+async fn end_ghost(shared: &Shared, catalog: &mut Connection, pid: i32) {
+    let sql = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+         WHERE pid = {pid} AND usename = current_user AND application_name = {}",
+        literal(&shared.application_name)
+    );
+    // Without the right to it, the server's own timeout ends the process later.
+    drop(catalog.query(&sql, QUERY_LIMIT).await);
+}
+
+/// The server answers when all transactions that were open have ended; until then it is shown which.
+async fn create_slot(shared: &Shared, opened: &mut Opened) -> Result<u64, Ended> {
+    let Opened {
+        replication,
+        catalog,
+        facts,
+        ..
+    } = opened;
+    let temporary = shared.config.slot_temporary;
+    let command = slot::create_sql(&shared.names.slot, temporary, facts.version_number);
+    let pid = replication.backend_pid();
+    replication
+        .queue_query(&command)
+        .map_err(|error| shared.failure(&error))?;
+    let mut creation = Box::pin(replication.rows());
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stopped() => {
+                // A slot made after we are gone would hold the server's WAL for nobody.
+                let cancel = format!("SELECT pg_cancel_backend({pid})");
+                drop(catalog.query(&cancel, CANCEL_LIMIT).await);
+                drop(timeout(CANCEL_LIMIT, creation).await);
+                return Err(Ended::Stopped);
+            }
+            created = &mut creation => {
+                let rows = created.map_err(|error| shared.failure(&error))?;
+                let point = rows.first().and_then(|row| column(row, 1)?.parse::<Lsn>().ok());
+                let unreadable = || Failure::retry("the answer to CREATE_REPLICATION_SLOT is not understood");
+                return Ok(point.ok_or_else(unreadable)?.0);
+            }
+            () = sleep(BLOCKERS_INTERVAL) => {
+                if let Ok(rows) = catalog.query(slot::BLOCKERS_SQL, QUERY_LIMIT).await {
+                    shared.enter(SourceState::WaitingForSlot { reason: slot::blockers_text(&rows) });
+                }
+            }
+        }
+    }
+}
+
+/// The first session makes the assembler; later ones tell it what may have changed.
+fn prepare_assembler(
+    shared: &Shared,
+    handover: &mut Handover,
+    (identity, start): (&Identity, u64),
+    tables: Vec<Described>,
+) -> Result<(), Failure> {
+    let config = &shared.config;
+    let assembler = handover.assembler.get_or_insert_with(|| {
+        let config = AssemblerConfig {
+            system_id: identity.system_id,
+            timeline: identity.timeline,
+            database: identity.database.clone(),
+            feeds: config.feeds.clone(),
+            tables: config.tables.clone(),
+            limits: config.limits.clone(),
+        };
+        Assembler::new(config, start)
+    });
+    assembler.set_timeline(identity.timeline);
+    announce(assembler, tables).map_err(|error| assemble_failure(&error))
+}
+
+/// Tells the assembler of tables that the catalog shows.
+pub(super) fn announce(
+    assembler: &mut Assembler,
+    tables: Vec<Described>,
+) -> Result<(), AssembleError> {
+    for (relation, table) in tables {
+        if let Some(table) = table {
+            assembler.announce(relation, table)?;
+        }
+    }
+    Ok(())
+}
+
+/// What it means that the stream cannot be assembled.
+pub(super) fn assemble_failure(error: &AssembleError) -> Failure {
+    match error {
+        AssembleError::Malformed(_) | AssembleError::OutOfPlace { .. } => {
+            Failure::retry(error.to_string())
+        }
+        AssembleError::RecordTooLarge { .. } => Failure::misconfigured(
+            error.to_string(),
+            "raise the limit of a record's size, or exclude the table",
+        ),
+        AssembleError::TooManyRelations { .. } => {
+            Failure::misconfigured(error.to_string(), "include fewer tables")
+        }
+    }
+}
+
+/// Removes the publications that this source made.
+pub(super) async fn drop_publications(shared: &Shared) {
+    if !shared.keeper.lock().await.made_by_us {
+        return;
+    }
+    let dropped = async {
+        let Shared {
+            config,
+            application_name,
+            names,
+            ..
+        } = shared;
+        let mut connection =
+            Connection::connect(&config.url, application_name, Purpose::Catalog).await?;
+        connection
+            .query(&publication::drop_sql(&names.publication), QUERY_LIMIT)
+            .await?;
+        connection.close(CANCEL_LIMIT).await;
+        Ok::<(), ConnectionError>(())
+    };
+    if let Err(error) = Box::pin(dropped).await {
+        tracing::info!(instance = shared.names.instance, %error, "publications stay at the server");
+    }
+}

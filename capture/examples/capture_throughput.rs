@@ -1,0 +1,159 @@
+//! What a captured row costs: pgoutput messages as a server sends them, through decoder, encoder and batch.
+//!
+//! `cargo run --release -p headwater-capture --example capture_throughput`
+//!
+//! No socket, no disk: 1 M inserts into a table of six columns, in transactions of 500 rows and of one row,
+//! taken whenever something is ready. Prints processor time per row, best of five runs. Linux only.
+
+use std::time::Duration;
+
+use headwater_capture::postgres::assembler::{Assembler, AssemblerConfig, Pushed};
+use headwater_capture::postgres::pgoutput;
+use headwater_capture::{CaptureLimits, Captured, FeedFormat, Preset, TableFilter};
+
+#[path = "../src/postgres/pgoutput/wire.rs"]
+#[expect(dead_code, reason = "writes more kinds of messages than are measured")]
+mod wire;
+
+use wire::Sent;
+
+const ROWS: usize = 1_000_000;
+const RELATION: u32 = 16_385;
+const COMMIT_TIME_US: i64 = 757_479_845_678_901;
+
+fn main() {
+    let decode = best(|| decode_only(500));
+    println!("decode only                     {}", per_row(decode));
+    for rows in [500, 1] {
+        let mut bytes = 0;
+        let whole = best(|| {
+            let (time, written) = capture(rows);
+            bytes = written;
+            time
+        });
+        let record = bytes / ROWS;
+        println!(
+            "{rows:>3} rows a transaction           {}  {record} B a record",
+            per_row(whole)
+        );
+    }
+}
+
+fn best(run: impl FnMut() -> Duration) -> Duration {
+    std::iter::repeat_with(run)
+        .take(5)
+        .min()
+        .unwrap_or_default()
+}
+
+/// What this thread has had of a processor: other work on the machine does not count.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanoseconds = stat.split(' ').next().and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("a number"))
+}
+
+fn per_row(time: Duration) -> String {
+    let us = time.as_secs_f64() * 1e6 / ROWS as f64;
+    format!("{us:.3} us/row  {:.0} rows/s", 1e6 / us)
+}
+
+/// One transaction's messages.
+fn transaction(rows: usize) -> Vec<Vec<u8>> {
+    let row = |n: usize| {
+        let id = (1_000_000 + n).to_string();
+        wire::insert(
+            RELATION,
+            &[
+                Sent::Text(&id),
+                Sent::Text("48213"),
+                Sent::Text("shipped"),
+                Sent::Text("1249.90"),
+                Sent::Text("2024-01-02 03:04:05.678901+00"),
+                Sent::Text("leave at the neighbour's door, ring twice, mind the dog and the gate"),
+            ],
+        )
+    };
+    (0..rows).map(row).collect()
+}
+
+fn relation() -> Vec<u8> {
+    let columns = [
+        (1, "id", 20, -1),
+        (0, "customer", 23, -1),
+        (0, "status", 25, -1),
+        (0, "amount", 1700, -1),
+        (0, "created_at", 1184, -1),
+        (0, "note", 25, -1),
+    ];
+    wire::relation(RELATION, ("public", "orders"), b'd', &columns)
+}
+
+fn decode_only(rows: usize) -> Duration {
+    let messages = transaction(rows);
+    let started = processor_time();
+    for _ in 0..ROWS / rows {
+        for message in &messages {
+            std::hint::black_box(pgoutput::decode(message).expect("a good message"));
+        }
+    }
+    processor_time() - started
+}
+
+fn capture(rows: usize) -> (Duration, usize) {
+    let config = AssemblerConfig {
+        system_id: 1,
+        timeline: 1,
+        database: "shop".to_owned(),
+        feeds: vec![FeedFormat::DebeziumJson {
+            preset: Preset::Flink,
+            name: "shop".to_owned(),
+        }],
+        tables: TableFilter::default(),
+        limits: CaptureLimits::default(),
+    };
+    let mut assembler = Assembler::new(config, 0);
+    let messages = transaction(rows);
+    assembler.push(0, &relation(), 0).expect("a good message");
+    assembler
+        .set_catalog(RELATION, None)
+        .expect("few relations");
+    let mut written = 0;
+    let started = processor_time();
+    for n in 0..ROWS / rows {
+        let lsn = 1_000 * (n as u64 + 1);
+        push(&mut assembler, &wire::begin(lsn, COMMIT_TIME_US, 1));
+        for message in &messages {
+            push(&mut assembler, message);
+        }
+        push(&mut assembler, &wire::commit(lsn, lsn + 8, COMMIT_TIME_US));
+        // A log that is as fast as a sync a millisecond.
+        if assembler.gathered_bytes() > 1_000_000 {
+            written += take(&mut assembler);
+        }
+    }
+    written += take(&mut assembler);
+    (processor_time() - started, written)
+}
+
+fn push(assembler: &mut Assembler, message: &[u8]) {
+    let pushed = assembler.push(5_000, message, 1_704_164_646_000);
+    assert!(!matches!(
+        pushed.expect("a good message"),
+        Pushed::NeedsCatalog(_)
+    ));
+}
+
+fn take(assembler: &mut Assembler) -> usize {
+    let mut written = 0;
+    while let Some(captured) = assembler.take() {
+        if let Captured::Group(group) = std::hint::black_box(captured) {
+            written += group
+                .batches
+                .iter()
+                .map(|b| b.batch.bytes.len())
+                .sum::<usize>();
+        }
+    }
+    written
+}

@@ -1,1 +1,35 @@
-//! The broker: sockets, tasks, groups, configuration, HTTP, command line.
+//! The broker: sockets, tasks, configuration, command line.
+//!
+//! [`Broker::start`] opens the data directory, starts a log thread for each tracked database ([`instance`]), binds the
+//! Kafka listeners and HTTP, and returns a [`RunningBroker`]. The program `headwater` and the tests do the same thing
+//! here; nothing is global to the process.
+//!
+//! The path of a request: `server` accepts, `connection` cuts frames and keeps order, `dispatch` matches the API, one
+//! file of `api` answers, `connection` writes. The path of a row: [`instance`].
+
+pub mod budget;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod fetch_wait;
+pub mod hush;
+pub mod instance;
+pub mod limits;
+pub mod status;
+pub mod telemetry;
+pub mod topic_name;
+
+mod api;
+mod connection;
+mod context;
+mod dispatch;
+mod error_code;
+mod http;
+mod metrics;
+mod running;
+mod server;
+mod start;
+mod stop;
+
+pub use running::RunningBroker;
+pub use start::{Broker, StartError};

@@ -1,2 +1,10 @@
 //! The command `headwater`.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use headwater::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    ExitCode::from(cli::run(Cli::parse()))
+}

@@ -1,0 +1,204 @@
+//! Fetch (api key 1), v4-v16.
+//!
+//! Waits until enough is there, then reads once and answers with stored batches as they are: no record is decoded,
+//! and from the ring none is copied.
+//!
+//! Behaviour
+//! - answers when min_bytes may be there, when max_wait_ms is over, when a partition has an error, or when the broker
+//!   stops; min_bytes 0 or max_wait_ms 0: at once
+//! - partitions in the order of the request; the first that has something gives at least one whole batch, whatever
+//!   the limits say (KIP-74); after it the limits hold. Batches are never cut
+//! - a response carries at most 16 MiB besides its first batch, and its first batch only while the unsent responses of
+//!   all connections hold more than 64 MiB
+//! - an offset inside a batch gives that batch from its start (the client skips); the high watermark gives nothing;
+//!   beyond it or below the log start: OFFSET_OUT_OF_RANGE
+//! - no session is ever opened: session id 0 (KIP-227 allows it); a request that continues one: FETCH_SESSION_ID_NOT_FOUND,
+//!   upon which clients begin anew
+//! - high watermark, last stable offset (the same: no transactions) and log start are always told; records are empty,
+//!   never null (librdkafka takes null for a parse failure)
+//!
+//! Versions
+//! - v5 log start; v7 sessions (KIP-227); v9 leader epoch (KIP-320); v11 rack (KIP-392, ignored); v12 flexible
+//! - v13 topics by id only (KIP-516); v15 replica state (KIP-903, ignored); v16 node endpoints (KIP-951, not told)
+
+mod read;
+mod wait;
+
+use headwater_protocol::fetch_response::{FetchPartition, FetchResponse, FetchTopic};
+use headwater_storage::Catalog;
+use kafka_protocol::{
+    error::ResponseError,
+    messages::{FetchRequest, fetch_request},
+};
+
+use crate::{
+    budget::Share,
+    context::{Context, Partition},
+    error_code::{NONE, Refusal},
+    limits::FETCH_BYTES_MAX,
+};
+
+/// First version that names topics by id.
+const BY_ID: i16 = 13;
+
+/// A response and its part of the budget for unsent bytes, to be kept until it is sent.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) response: FetchResponse,
+    pub(crate) held: Option<Share>,
+}
+
+/// One partition of the request, looked up.
+#[derive(Debug)]
+struct Wanted {
+    index: i32,
+    offset: i64,
+    bytes_max: usize,
+    partition: Result<Partition, Refusal>,
+}
+
+#[derive(Debug)]
+struct WantedTopic {
+    topic: fetch_request::FetchTopic,
+    partitions: Vec<Wanted>,
+}
+
+/// Never fails.
+pub(crate) async fn handle(ctx: &Context<'_>, request: FetchRequest) -> Fetched {
+    if request.session_id != 0 && request.session_epoch > 0 {
+        return without_session();
+    }
+    let wait = wait::Wait::of(&request);
+    let bytes_max = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(FETCH_BYTES_MAX);
+    let mut wanted = look_up(ctx, request);
+
+    wait.until_enough(ctx, &wanted).await;
+
+    let mut reader = read::Reader::new(ctx, bytes_max);
+    let mut topics = Vec::with_capacity(wanted.len());
+    for topic in &mut wanted {
+        topics.push(read_topic(ctx, &mut reader, topic).await);
+    }
+    let response = FetchResponse {
+        throttle_time_ms: 0,
+        error_code: NONE,
+        session_id: 0,
+        topics,
+    };
+    Fetched {
+        response,
+        held: Some(reader.into_share()),
+    }
+}
+
+fn without_session() -> Fetched {
+    let response = FetchResponse {
+        throttle_time_ms: 0,
+        error_code: ResponseError::FetchSessionIdNotFound.code(),
+        session_id: 0,
+        topics: Vec::new(),
+    };
+    Fetched {
+        response,
+        held: None,
+    }
+}
+
+fn look_up(ctx: &Context<'_>, request: FetchRequest) -> Vec<WantedTopic> {
+    let catalog = ctx.catalog();
+    let look_up_topic = |mut topic: fetch_request::FetchTopic| {
+        let asked = std::mem::take(&mut topic.partitions);
+        let partitions = asked
+            .iter()
+            .map(|asked| look_up_partition(ctx, &catalog, &topic, asked))
+            .collect();
+        WantedTopic { topic, partitions }
+    };
+    request.topics.into_iter().map(look_up_topic).collect()
+}
+
+fn look_up_partition(
+    ctx: &Context<'_>,
+    catalog: &Catalog,
+    topic: &fetch_request::FetchTopic,
+    asked: &fetch_request::FetchPartition,
+) -> Wanted {
+    let found = if ctx.version >= BY_ID {
+        ctx.partition_with_id(catalog, topic.topic_id, asked.partition)
+    } else {
+        ctx.partition_named(catalog, &topic.topic, asked.partition)
+    };
+    let fenced = |partition: Partition| {
+        partition
+            .check_epoch(asked.current_leader_epoch)
+            .map(|()| partition)
+    };
+    Wanted {
+        index: asked.partition,
+        offset: asked.fetch_offset,
+        bytes_max: usize::try_from(asked.partition_max_bytes).unwrap_or(0),
+        partition: found.and_then(fenced),
+    }
+}
+
+async fn read_topic(
+    ctx: &Context<'_>,
+    reader: &mut read::Reader,
+    wanted: &mut WantedTopic,
+) -> FetchTopic {
+    let mut partitions = Vec::with_capacity(wanted.partitions.len());
+    for one in &mut wanted.partitions {
+        partitions.push(read_partition(ctx, reader, one).await);
+    }
+    FetchTopic {
+        name: wanted.topic.topic.clone(),
+        topic_id: wanted.topic.topic_id,
+        partitions,
+    }
+}
+
+async fn read_partition(
+    ctx: &Context<'_>,
+    reader: &mut read::Reader,
+    wanted: &mut Wanted,
+) -> FetchPartition {
+    let partition = match &mut wanted.partition {
+        Ok(partition) => partition,
+        Err(refusal) => return refused(wanted.index, *refusal),
+    };
+    let read = reader
+        .read(partition, wanted.offset, wanted.bytes_max)
+        .await;
+    // After the read, so that the high watermark is never below what the answer carries.
+    if let Some(ends) = partition.log.ends(partition.topic) {
+        partition.ends = ends;
+    }
+    let (error_code, records) = match read {
+        Ok(records) => (NONE, records),
+        Err(refusal) => (refusal.code(), Vec::new()),
+    };
+    let bytes: usize = records.iter().map(bytes::Bytes::len).sum();
+    ctx.shared.metrics.fetched(bytes);
+    FetchPartition {
+        index: wanted.index,
+        error_code,
+        high_watermark: partition.ends.end,
+        last_stable_offset: partition.ends.end,
+        log_start_offset: partition.ends.start,
+        records,
+    }
+}
+
+/// A partition of which nothing is known.
+fn refused(index: i32, refusal: Refusal) -> FetchPartition {
+    FetchPartition {
+        index,
+        error_code: refusal.code(),
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        records: Vec::new(),
+    }
+}

@@ -1,0 +1,92 @@
+//! The command line. Usage and exit codes are promises: `docs/configuration.md`.
+
+mod dev;
+mod exit;
+mod run;
+mod screen;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use self::exit::Exit;
+use self::screen::Screen;
+use crate::{config, limits::BLOCKING_THREADS, limits::WORKER_THREADS};
+
+/// Reads a database's change log, stores every committed row change once, and serves it to Kafka clients.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Track one database, for a laptop: no file, loopback only, data in a temporary directory.
+    Dev(dev::DevArgs),
+    /// Run as a server, by a configuration file.
+    Run(ConfigFile),
+    /// Check something without starting anything.
+    #[command(subcommand)]
+    Check(Check),
+}
+
+#[derive(Debug, Subcommand)]
+enum Check {
+    /// A configuration file; secrets are not read.
+    Config {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Does what was asked and returns the process's exit code.
+#[must_use]
+pub fn run(cli: Cli) -> u8 {
+    let screen = Screen::new();
+    let done = match cli.command {
+        Command::Dev(args) => dev::prepare(args).and_then(|dev| on_runtime(dev::run(dev, &screen))),
+        Command::Run(args) => {
+            run::prepare(&args.config).and_then(|loaded| on_runtime(run::run(loaded)))
+        }
+        Command::Check(Check::Config { file }) => check_config(&file, &screen),
+    };
+    match done {
+        Ok(()) => Exit::DONE,
+        Err(exit) => {
+            screen.line(&format!("headwater: {exit}"));
+            exit.code()
+        }
+    }
+}
+
+fn check_config(file: &std::path::Path, screen: &Screen) -> Result<(), Exit> {
+    config::file::check(file).map_err(|error| Exit::Usage(error.to_string()))?;
+    screen.line(&format!("{}: ok", file.display()));
+    Ok(())
+}
+
+/// Few threads: work is short and never blocks, and every thread costs memory.
+fn on_runtime(work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(*WORKER_THREADS.start(), *WORKER_THREADS.end()))
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("headwater")
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::Failed(format!("cannot start threads: {error}")))?;
+    let done = runtime.block_on(work);
+    // A disk read that hangs must not hold the process.
+    runtime.shutdown_background();
+    done
+}

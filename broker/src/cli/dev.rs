@@ -1,0 +1,287 @@
+//! `headwater dev <source-url>`: one database on a laptop, without a file.
+
+mod report;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use headwater_capture::{
+    encode::{FeedFormat, Preset},
+    filter::TableFilter,
+    postgres::{PasswordSources, SourceState, SourceUrl},
+};
+use tempfile::TempDir;
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::report::Report;
+use super::{Exit, Screen, serve};
+use crate::{
+    Broker, RunningBroker,
+    config::{
+        BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, PostgresConfig,
+        SourceConfig, StorageConfig, check_listeners, check_name,
+    },
+    limits::NAME_CHARS,
+    telemetry::{self, LogConfig},
+};
+
+/// How often the status is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    /// The database: postgres://USER@HOST:PORT/DATABASE. The password may come from PGPASSWORD or ~/.pgpass.
+    #[arg(value_name = "SOURCE_URL")]
+    source_url: String,
+    /// Where Kafka clients connect.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9092")]
+    kafka: SocketAddr,
+    /// Where health and metrics are.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9080")]
+    http: SocketAddr,
+    /// Keep the log here, and slot and publications in the database. Without it all of them are temporary.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Topics are NAME.<schema>.<table> [default: the database's name].
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Capture only these tables: schema.table with * and ?. May be given several times.
+    #[arg(long, value_name = "PATTERN", num_args = 1)]
+    tables: Vec<String>,
+    /// Which feeds, with commas between them.
+    #[arg(long, value_name = "FEEDS", default_value = "tables")]
+    feeds: String,
+    /// How changes are written.
+    #[arg(long, value_name = "PRESET", default_value = "flink")]
+    preset: String,
+}
+
+/// A `dev` that can be started.
+#[derive(Debug)]
+pub(super) struct Dev {
+    broker: BrokerConfig,
+    /// Removed when this is dropped.
+    temporary: Option<TempDir>,
+    source: String,
+}
+
+/// Checks the arguments.
+pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
+    check_feeds(&args.feeds, &args.preset).map_err(Exit::Usage)?;
+    let url = SourceUrl::parse(&args.source_url).map_err(|error| Exit::Usage(error.to_string()))?;
+    let url = PasswordSources::from_environment()
+        .complete(url)
+        .map_err(|error| Exit::Usage(error.to_string()))?;
+    let name = args
+        .instance
+        .unwrap_or_else(|| instance_name(&url.database));
+    check_name(&name).map_err(|why| Exit::Usage(format!("--instance {name:?}: {why}")))?;
+    let tables = TableFilter::parse(&args.tables, &[])
+        .map_err(|error| Exit::Usage(format!("--tables: {error}")))?;
+    let listener = ListenerConfig {
+        listen: args.kafka,
+        advertised: None,
+        allow_unauthenticated: false,
+    };
+    check_listeners(std::slice::from_ref(&listener), Some(args.http)).map_err(Exit::Usage)?;
+    let (data_dir, temporary) = data_dir(args.data)?;
+    let source = url.redacted();
+    let postgres = PostgresConfig {
+        url,
+        tables,
+        slot: None,
+        publication: None,
+        temporary: temporary.is_some(),
+        first_failure_ends: true,
+    };
+    let instance = InstanceConfig {
+        feeds: vec![FeedConfig::tables(&name)],
+        name,
+        source: SourceConfig::Postgres(Box::new(postgres)),
+    };
+    let broker = BrokerConfig {
+        data_dir,
+        listeners: vec![listener],
+        connections: ConnectionConfig::default(),
+        http_listen: Some(args.http),
+        storage: StorageConfig::default(),
+        instances: vec![instance],
+    };
+    Ok(Dev {
+        broker,
+        temporary,
+        source,
+    })
+}
+
+/// Runs until a signal comes, the log fails, or the source turns out to be unusable at the first attempt.
+pub(super) async fn run(dev: Dev, screen: &Screen) -> Result<(), Exit> {
+    telemetry::init(&LogConfig::default(), screen.clone());
+    serve::raise_file_limit();
+    let mut signals = serve::Signals::catch()?;
+    let broker = Broker::start(dev.broker).await?;
+    screen.line(&serve::ready_line(&broker));
+    screen.line(&format!("source {}", dev.source));
+    screen.line(match &dev.temporary {
+        Some(_) => "data in a temporary directory, gone at the end (--data DIR keeps it)",
+        None => "data is kept; so are slot and publications in the database",
+    });
+    let ended = tokio::select! {
+        () = signals.received() => Ok(()),
+        failure = broker.failed() => Err(Exit::Failed(failure)),
+        refused = unusable(&broker) => Err(Exit::SourceRefused(refused)),
+        never = watch(&broker, screen) => match never {},
+    };
+    screen.end_status();
+    let stopped = broker.stop().await.map_err(Exit::Failed);
+    ended.and(stopped)
+}
+
+/// One line about a source that cannot be used before it ever ran. Never returns once it has run.
+async fn unusable(broker: &RunningBroker) -> String {
+    let Some(instance) = broker.instances().next() else {
+        return std::future::pending().await;
+    };
+    let mut status = instance.status.clone();
+    loop {
+        let state = status.borrow_and_update().state.clone();
+        match &state {
+            SourceState::Starting | SourceState::WaitingForSlot { .. } => {}
+            SourceState::Running | SourceState::Stopped => return std::future::pending().await,
+            SourceState::Reconnecting { .. }
+            | SourceState::NeedsResync { .. }
+            | SourceState::SourceMisconfigured { .. }
+            | SourceState::SourceRefused { .. } => return told(&state),
+        }
+        if status.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn told(state: &SourceState) -> String {
+    let reason = state.reason().unwrap_or(state.name());
+    match state.fix() {
+        Some(fix) => format!("{reason}: {fix}"),
+        None => reason.to_owned(),
+    }
+}
+
+enum Never {}
+
+/// Shows topics as they appear, and how things are.
+async fn watch(broker: &RunningBroker, screen: &Screen) -> Never {
+    let mut report = Report::new(screen.is_terminal());
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        for line in report.news(broker) {
+            screen.line(&line);
+        }
+        if let Some(status) = report.status(broker) {
+            screen.status(&status);
+        }
+    }
+}
+
+fn check_feeds(feeds: &str, preset: &str) -> Result<(), String> {
+    for feed in feeds.split(',').map(str::trim) {
+        match feed {
+            "tables" => {}
+            "dts" => {
+                return Err(
+                    "--feeds dts is not in this version: leave it out, or write --feeds tables"
+                        .to_owned(),
+                );
+            }
+            _ => {
+                return Err(format!(
+                    "--feeds {feed:?} is unknown: the feed of this version is tables"
+                ));
+            }
+        }
+    }
+    match preset {
+        "flink" => Ok(()),
+        "debezium" => Err(
+            "--preset debezium is not in this version: leave it out, or write --preset flink"
+                .to_owned(),
+        ),
+        _ => Err(format!(
+            "--preset {preset:?} is unknown: the preset of this version is flink"
+        )),
+    }
+}
+
+fn data_dir(asked: Option<PathBuf>) -> Result<(PathBuf, Option<TempDir>), Exit> {
+    if let Some(path) = asked {
+        return Ok((path, None));
+    }
+    let temporary = tempfile::Builder::new()
+        .prefix("headwater-dev-")
+        .tempdir()
+        .map_err(|error| Exit::Failed(format!("cannot make a temporary directory: {error}")))?;
+    Ok((temporary.path().to_owned(), Some(temporary)))
+}
+
+/// The database's name as an instance can have it.
+fn instance_name(database: &str) -> String {
+    let legal = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
+    database.chars().map(legal).take(NAME_CHARS).collect()
+}
+
+impl FeedConfig {
+    /// The default feed of an instance: a topic per table, for Flink.
+    #[must_use]
+    pub fn tables(instance: &str) -> Self {
+        let format = FeedFormat::DebeziumJson {
+            preset: Preset::Flink,
+            name: instance.to_owned(),
+        };
+        Self {
+            name: "tables".to_owned(),
+            prefix: instance.to_owned(),
+            format,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_yet_is_refused_by_name() {
+        assert_eq!(check_feeds("tables", "flink"), Ok(()));
+        for (feeds, preset, word) in [
+            ("dts", "flink", "dts"),
+            ("tables,dts", "flink", "dts"),
+            ("tables", "debezium", "debezium"),
+            ("tabels", "flink", "tabels"),
+            ("tables", "spark", "spark"),
+        ] {
+            let line = check_feeds(feeds, preset).expect_err("refused");
+            assert!(line.contains(word), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_instance_is_named_after_the_database() {
+        for (database, name) in [
+            ("shop", "shop"),
+            ("My Shop", "My_Shop"),
+            ("a.b", "a_b"),
+            ("größe", "gr__e"),
+        ] {
+            assert_eq!(instance_name(database), name);
+            assert_eq!(check_name(&instance_name(database)), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Settings as plain values: what [`crate::Broker::start`] takes.
+//!
+//! `headwater run` reads them from TOML ([`file`]), `headwater dev` makes them from its command line, tests
+//! write them down. Everything here has been checked, except what only the system can tell (whether an address
+//! is free, a directory writable, a database there).
+
+pub mod error;
+pub mod file;
+pub mod secret;
+pub mod unit;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use headwater_capture::{encode::FeedFormat, filter::TableFilter, postgres::SourceUrl};
+
+use crate::{instance::channel::ChannelSource, limits};
+
+/// Everything a broker is told.
+#[derive(Debug)]
+pub struct BrokerConfig {
+    /// Created if missing.
+    pub data_dir: PathBuf,
+    /// Where Kafka clients connect. Checked by [`check_listeners`].
+    pub listeners: Vec<ListenerConfig>,
+    /// Limits of Kafka connections.
+    pub connections: ConnectionConfig,
+    /// HTTP over TCP, beside the Unix socket that is always there. Loopback only.
+    pub http_listen: Option<SocketAddr>,
+    /// The log.
+    pub storage: StorageConfig,
+    /// The tracked databases.
+    pub instances: Vec<InstanceConfig>,
+}
+
+/// One address for Kafka clients.
+#[derive(Debug, Clone)]
+pub struct ListenerConfig {
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What clients are told to connect to; without it, the address they connected to.
+    pub advertised: Option<Advertised>,
+    /// Lets a listener without authentication leave loopback.
+    pub allow_unauthenticated: bool,
+}
+
+/// An address as Metadata tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// Name or address.
+    pub host: String,
+    /// 1-65535.
+    pub port: u16,
+}
+
+/// What a Kafka connection may do.
+#[derive(Debug, Clone)]
+pub struct ConnectionConfig {
+    /// Over all listeners.
+    pub connections_max: usize,
+    /// See [`limits::IDLE_CLOSE`].
+    pub idle_close: Duration,
+    /// See [`limits::PROGRESS_DEADLINE`].
+    pub progress_deadline: Duration,
+}
+
+/// The log.
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// See [`limits::SYNC_MIN_INTERVAL`].
+    pub sync_min_interval: Duration,
+    /// The newest batches kept in memory, bytes, per instance.
+    pub ring_bytes: usize,
+}
+
+/// One tracked database.
+#[derive(Debug)]
+pub struct InstanceConfig {
+    /// 1-63 of `[A-Za-z0-9_-]`.
+    pub name: String,
+    /// Where its changes come from.
+    pub source: SourceConfig,
+    /// At least one, with different names and prefixes.
+    pub feeds: Vec<FeedConfig>,
+}
+
+/// Where changes come from.
+#[derive(Debug)]
+pub enum SourceConfig {
+    /// A PostgreSQL database.
+    Postgres(Box<PostgresConfig>),
+    /// The embedding program hands the groups in (tests, benchmarks).
+    Channel(ChannelSource),
+}
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub struct PostgresConfig {
+    /// With its password.
+    pub url: SourceUrl,
+    /// Which tables.
+    pub tables: TableFilter,
+    /// Replication slot; by default `headwater_<instance>`.
+    pub slot: Option<String>,
+    /// Publication; by default `headwater_<instance>`.
+    pub publication: Option<String>,
+    /// Slot and publications are gone when the broker has stopped (`dev` without `--data`).
+    pub temporary: bool,
+    /// A refusal before anything was captured is final instead of tried again (`dev`).
+    pub first_failure_ends: bool,
+}
+
+/// One rendering of an instance's changes into topics, one topic per table.
+#[derive(Debug, Clone)]
+pub struct FeedConfig {
+    /// 1-63 of `[A-Za-z0-9_-]`.
+    pub name: String,
+    /// Topics are `<prefix>.<schema>.<table>`.
+    pub prefix: String,
+    /// How a change becomes a record.
+    pub format: FeedFormat,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: limits::CONNECTIONS_MAX,
+            idle_close: limits::IDLE_CLOSE,
+            progress_deadline: limits::PROGRESS_DEADLINE,
+        }
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            sync_min_interval: limits::SYNC_MIN_INTERVAL,
+            ring_bytes: limits::RING_BYTES,
+        }
+    }
+}
+
+/// Whether `name` can be an instance's or a feed's name.
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > limits::NAME_CHARS || !name.chars().all(legal) {
+        return Err("a name has 1 to 63 characters of A-Z a-z 0-9 _ -".to_owned());
+    }
+    Ok(())
+}
+
+/// Refuses listeners that would let anybody on the network read the database's changes.
+///
+/// # Errors
+/// One line that names the listener and the way out.
+pub fn check_listeners(
+    listeners: &[ListenerConfig],
+    http: Option<SocketAddr>,
+) -> Result<(), String> {
+    for listener in listeners {
+        if !listener.listen.ip().is_loopback() && !listener.allow_unauthenticated {
+            return Err(format!(
+                "listener {} leaves loopback and has no authentication: listen on 127.0.0.1, or set \
+                 allow_unauthenticated = true on it if the network is trusted",
+                listener.listen
+            ));
+        }
+    }
+    match http {
+        Some(address) if !address.ip().is_loopback() => Err(format!(
+            "http.listen {address} leaves loopback, which needs TLS and credentials that this version does not \
+             have: listen on 127.0.0.1, or use the socket headwater.sock in the data directory"
+        )),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,208 @@
+//! What a handler may see: the log, the catalog, who asks, and the stop signal. Nothing it could write to.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use headwater_storage::{Catalog, DataDirectory, Ends, InstanceNumber, Log, Topic, TopicNumber};
+use kafka_protocol::protocol::StrBytes;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    budget::Budget,
+    clock::Clock,
+    config::{Advertised, ConnectionConfig},
+    error_code::Refusal,
+    fetch_wait::FetchWaits,
+    hush::Hush,
+    limits,
+    metrics::KafkaMetrics,
+};
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) directory: Arc<DataDirectory>,
+    /// One log per instance of the catalog; fixed at the start.
+    pub(crate) logs: HashMap<InstanceNumber, Arc<Log>>,
+    /// Log threads wake, fetches wait.
+    pub(crate) waits: Arc<FetchWaits>,
+    pub(crate) requests: Arc<Budget>,
+    pub(crate) responses: Arc<Budget>,
+    pub(crate) metrics: Arc<KafkaMetrics>,
+    pub(crate) connections: ConnectionConfig,
+    /// True once the broker stops: parked fetches answer, connections end.
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Lines about clients that are refused.
+    pub(crate) refusals: Hush,
+    /// Lines about sockets that cannot be accepted.
+    pub(crate) accepts: Hush,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) peer: SocketAddr,
+    /// Where this client is told to connect to.
+    pub(crate) advertised: Advertised,
+}
+
+impl Session {
+    /// A client at `peer` that reached us at `local` through a listener that advertises `advertised`.
+    pub(crate) fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        advertised: Option<&Advertised>,
+    ) -> Self {
+        let reached = || Advertised {
+            host: unmapped(local.ip()).to_string(),
+            port: local.port(),
+        };
+        Self {
+            peer,
+            advertised: advertised.cloned().unwrap_or_else(reached),
+        }
+    }
+}
+
+/// An IPv4 client of a dual-stack socket is told the IPv4 address it dialled.
+fn unmapped(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// One request's surroundings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) session: &'a Session,
+    /// Of the API, as the client asked.
+    pub(crate) version: i16,
+}
+
+/// The one partition of a topic, checked and with its ends as of now.
+#[derive(Debug, Clone)]
+pub(crate) struct Partition {
+    pub(crate) topic: TopicNumber,
+    pub(crate) log: Arc<Log>,
+    pub(crate) ends: Ends,
+}
+
+impl Context<'_> {
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.shared.directory.catalog()
+    }
+
+    /// The advertised host, as responses carry it.
+    pub(crate) fn host(&self) -> StrBytes {
+        StrBytes::from_string(self.session.advertised.host.clone())
+    }
+
+    pub(crate) fn port(&self) -> i32 {
+        i32::from(self.session.advertised.port)
+    }
+
+    /// Partition `index` of the topic called `name`.
+    pub(crate) fn partition_named(
+        &self,
+        catalog: &Catalog,
+        name: &str,
+        index: i32,
+    ) -> Result<Partition, Refusal> {
+        let topic = catalog
+            .topic_by_name(name)
+            .ok_or(Refusal::UnknownTopicOrPartition)?;
+        self.partition(topic, index)
+    }
+
+    /// Partition `index` of the topic with `id` (KIP-516).
+    pub(crate) fn partition_with_id(
+        &self,
+        catalog: &Catalog,
+        id: Uuid,
+        index: i32,
+    ) -> Result<Partition, Refusal> {
+        let topic = catalog.topic_by_id(id).ok_or(Refusal::UnknownTopicId)?;
+        self.partition(topic, index)
+    }
+
+    fn partition(&self, topic: &Topic, index: i32) -> Result<Partition, Refusal> {
+        if index != 0 {
+            return Err(Refusal::UnknownTopicOrPartition);
+        }
+        // A topic of this instant may be in the catalog and not yet in the log.
+        let log = self
+            .shared
+            .logs
+            .get(&topic.instance)
+            .ok_or(Refusal::UnknownTopicOrPartition)?;
+        let ends = log
+            .ends(topic.number)
+            .ok_or(Refusal::UnknownTopicOrPartition)?;
+        Ok(Partition {
+            topic: topic.number,
+            log: Arc::clone(log),
+            ends,
+        })
+    }
+}
+
+impl Partition {
+    /// Fences a client by the epoch it believes in; -1 believes in none (KIP-320).
+    pub(crate) fn check_epoch(&self, current_leader_epoch: i32) -> Result<(), Refusal> {
+        if current_leader_epoch < 0 || current_leader_epoch == self.ends.epoch {
+            return Ok(());
+        }
+        if current_leader_epoch < self.ends.epoch {
+            return Err(Refusal::FencedLeaderEpoch);
+        }
+        Err(Refusal::UnknownLeaderEpoch)
+    }
+}
+
+impl Shared {
+    /// Memory budgets of a new broker.
+    pub(crate) fn budgets() -> (Arc<Budget>, Arc<Budget>) {
+        (
+            Budget::new(limits::REQUESTS_BYTES_MAX),
+            Budget::new(limits::RESPONSES_BYTES_MAX),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_the_address_they_reached() {
+        let peer = SocketAddr::from(([10, 0, 0, 9], 40000));
+        for (local, host) in [
+            ("10.0.0.1:9092", "10.0.0.1"),
+            ("[::1]:9092", "::1"),
+            ("[::ffff:10.0.0.1]:9092", "10.0.0.1"),
+        ] {
+            let session = Session::new(peer, local.parse().expect("an address"), None);
+            assert_eq!(
+                session.advertised,
+                Advertised {
+                    host: host.to_owned(),
+                    port: 9092
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn an_advertised_address_goes_first() {
+        let told = Advertised {
+            host: "kafka.example.org".to_owned(),
+            port: 19092,
+        };
+        let local = SocketAddr::from(([10, 0, 0, 1], 9092));
+        assert_eq!(Session::new(local, local, Some(&told)).advertised, told);
+    }
+}

@@ -1,0 +1,73 @@
+//! The only map from our errors to Kafka's codes, and the codes that are used at all.
+//!
+//! In a Fetch partition Java clients accept few codes and throw IllegalStateException on any other
+//! (`FetchCollector.handleInitializeErrors`): 1, 2, 3, 6, 9, 29, 56, 74, 75, 76, 78, 100, 103 and -1.
+
+use headwater_storage::ReadError;
+use kafka_protocol::error::ResponseError;
+
+/// No error.
+pub(crate) const NONE: i16 = 0;
+
+/// Why a partition is not served, as Kafka says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The offset is outside what the log holds.
+    OffsetOutOfRange,
+    /// Stored bytes are damaged there.
+    CorruptMessage,
+    /// No such topic name, or no such partition.
+    UnknownTopicOrPartition,
+    /// No such topic id.
+    UnknownTopicId,
+    /// No topic can have this name.
+    InvalidTopic,
+    /// Not for this principal, or not at all.
+    TopicAuthorizationFailed,
+    /// As above, for transactional ids.
+    TransactionalIdAuthorizationFailed,
+    /// The disk did not give the bytes.
+    KafkaStorageError,
+    /// The client's epoch is older than ours: it has to refresh.
+    FencedLeaderEpoch,
+    /// The client's epoch is newer than ours: it has to wait.
+    UnknownLeaderEpoch,
+    /// A field has a value that this version of the API does not know.
+    UnsupportedVersion,
+    /// The request makes no sense.
+    InvalidRequest,
+}
+
+impl Refusal {
+    /// Kafka's number.
+    pub(crate) fn code(self) -> i16 {
+        let error = match self {
+            Self::OffsetOutOfRange => ResponseError::OffsetOutOfRange,
+            Self::CorruptMessage => ResponseError::CorruptMessage,
+            Self::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
+            Self::UnknownTopicId => ResponseError::UnknownTopicId,
+            Self::InvalidTopic => ResponseError::InvalidTopicException,
+            Self::TopicAuthorizationFailed => ResponseError::TopicAuthorizationFailed,
+            Self::TransactionalIdAuthorizationFailed => {
+                ResponseError::TransactionalIdAuthorizationFailed
+            }
+            Self::KafkaStorageError => ResponseError::KafkaStorageError,
+            Self::FencedLeaderEpoch => ResponseError::FencedLeaderEpoch,
+            Self::UnknownLeaderEpoch => ResponseError::UnknownLeaderEpoch,
+            Self::UnsupportedVersion => ResponseError::UnsupportedVersion,
+            Self::InvalidRequest => ResponseError::InvalidRequest,
+        };
+        error.code()
+    }
+}
+
+impl From<&ReadError> for Refusal {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::UnknownTopic(_) => Self::UnknownTopicOrPartition,
+            ReadError::OutOfRange { .. } => Self::OffsetOutOfRange,
+            ReadError::Corrupt { .. } => Self::CorruptMessage,
+            ReadError::Io { .. } => Self::KafkaStorageError,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The life of one tracked database: a thread of its own that pulls groups of transactions from the source and
+//! appends them to the log.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`feeds`] | the configured feeds, found or made in the catalog |
+//! | [`recovery`] | what the start of the log found |
+//! | [`registrar`] | tables become topics, before their first record |
+//! | [`writer`] | the thread: pull, append, one sync, wake fetches, confirm |
+//! | [`source`], [`channel`] | where groups come from |
+
+pub mod channel;
+mod feeds;
+mod recovery;
+mod registrar;
+mod source;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use headwater_capture::postgres::SourceStatus;
+use headwater_storage::{
+    Catalog, CatalogChange, DataDirectory, Instance, InstanceNumber, Journal, Log, SourceKind,
+    StorageError,
+};
+use tokio::{runtime::Handle, sync::watch};
+
+use self::{registrar::Registrar, source::RunningSource, writer::Writer};
+use crate::{
+    clock::Clock, config::InstanceConfig, fetch_wait::FetchWaits, metrics::InstanceLogMetrics,
+};
+
+/// What the rest of the broker may see of an instance.
+#[derive(Debug, Clone)]
+pub struct InstanceView {
+    /// Its name.
+    pub name: String,
+    /// Its number in the catalog.
+    pub number: InstanceNumber,
+    /// Its log, for readers.
+    pub log: Arc<Log>,
+    /// How its capture is.
+    pub status: watch::Receiver<SourceStatus>,
+}
+
+/// What an instance needs of the broker.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) clock: Clock,
+    pub(crate) directory: Arc<DataDirectory>,
+    pub(crate) waits: Arc<FetchWaits>,
+    pub(crate) metrics: InstanceLogMetrics,
+    pub(crate) sync_min_interval: std::time::Duration,
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Where a log thread says that the log failed: the process must not go on as if it worked.
+    pub(crate) failed: watch::Sender<Option<String>>,
+}
+
+/// A running instance.
+#[derive(Debug)]
+pub(crate) struct RunningInstance {
+    pub(crate) view: InstanceView,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+/// The catalog's number of the instance called `name`; makes it if it is new.
+pub(crate) fn find_or_make(
+    directory: &DataDirectory,
+    clock: Clock,
+    name: &str,
+) -> Result<InstanceNumber, StorageError> {
+    let catalog = directory.catalog();
+    if let Some(instance) = catalog.instance_by_name(name) {
+        return Ok(instance.number);
+    }
+    let instance = Instance {
+        number: catalog.next_instance(),
+        name: name.to_owned(),
+        source: SourceKind::Postgresql,
+        created_ms: clock.wall_ms(),
+        incarnation: 0,
+    };
+    let number = instance.number;
+    directory.change(vec![CatalogChange::Instance(instance)])?;
+    Ok(number)
+}
+
+/// Starts the thread `log-<instance>`. Must be called on the runtime.
+///
+/// # Errors
+/// What the catalog says to the feeds.
+pub(crate) fn start(
+    config: InstanceConfig,
+    number: InstanceNumber,
+    (journal, log): (Journal, Arc<Log>),
+    surroundings: Surroundings,
+) -> Result<RunningInstance, StorageError> {
+    let position = journal.position(SOURCE).map(<[u8]>::to_vec);
+    let feeds = feeds::find_or_make(
+        &surroundings.directory,
+        number,
+        &config.feeds,
+        position.as_deref(),
+    )?;
+    let formats = config
+        .feeds
+        .iter()
+        .map(|feed| feed.format.clone())
+        .collect();
+    let source = RunningSource::start(
+        &config.name,
+        config.source,
+        formats,
+        position,
+        surroundings.clock,
+    );
+    let view = InstanceView {
+        name: config.name.clone(),
+        number,
+        log,
+        status: source.status(),
+    };
+    let registrar = Registrar::new(number, feeds);
+    let writer = Writer::new(
+        config.name.clone(),
+        journal,
+        source,
+        registrar,
+        surroundings,
+    );
+    let runtime = Handle::current();
+    let thread = thread::Builder::new()
+        .name(format!("log-{}", config.name))
+        .spawn(move || writer.run(&runtime))
+        .map_err(|error| StorageError::Invalid(format!("cannot start a thread: {error}")))?;
+    Ok(RunningInstance { view, thread })
+}
+
+/// Number of the one source of an instance in its commit frames.
+const SOURCE: u16 = 0;
+
+/// The logs of all instances of the catalog, also of those that the configuration no longer names.
+pub(crate) fn open_logs(
+    directory: &DataDirectory,
+    catalog: &Catalog,
+    clock: Clock,
+) -> Result<HashMap<InstanceNumber, (Journal, Arc<Log>)>, StorageError> {
+    let mut logs = HashMap::new();
+    for instance in catalog.instances() {
+        let (journal, log, recovered) = directory.open_journal(instance.number, clock.now())?;
+        recovery::tell(&instance.name, &recovered)?;
+        logs.insert(instance.number, (journal, log));
+    }
+    Ok(logs)
+}

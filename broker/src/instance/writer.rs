@@ -1,0 +1,241 @@
+//! The log thread: pull, append, one sync, wake the waiting fetches, confirm to the source.
+//!
+//! Groups form by themselves: while a sync runs the source gathers, and the next pull takes what is there. A pull
+//! waits until `sync_min_interval` after the start of the last sync, so that small transactions under load share
+//! syncs; after a pause there is nothing to wait for.
+
+use std::{collections::HashMap, thread, time::Duration};
+
+use headwater_capture::{Captured, Commit, TransactionGroup};
+use headwater_storage::{
+    CommitGroup, Journal, NewBatch, PositionChange, StorageError, TopicNumber,
+};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
+use tracing::{debug, info};
+
+use super::{SOURCE, Surroundings, registrar::Registrar, source::RunningSource};
+use crate::stop::stopped;
+
+/// How long to wait for the source before the durable end is noted.
+const IDLE_NOTE: Duration = Duration::from_secs(1);
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Writer {
+    instance: String,
+    journal: Journal,
+    source: RunningSource,
+    registrar: Registrar,
+    surroundings: Surroundings,
+    /// Monotonic; when the last sync started.
+    last_sync: Option<Duration>,
+    /// What the open group has appended: bytes and records by topic.
+    appended: HashMap<TopicNumber, u64>,
+    records: u64,
+    /// Whether the durable end moved since it was noted.
+    unnoted: bool,
+}
+
+/// What to do next.
+enum Step {
+    Take(Captured),
+    /// Nothing came for a while.
+    Idle,
+    /// The source has ended for good; its status says why.
+    SourceEnded,
+    Stop,
+}
+
+impl Writer {
+    pub(super) fn new(
+        instance: String,
+        journal: Journal,
+        source: RunningSource,
+        registrar: Registrar,
+        surroundings: Surroundings,
+    ) -> Self {
+        Self {
+            instance,
+            journal,
+            source,
+            registrar,
+            surroundings,
+            last_sync: None,
+            appended: HashMap::new(),
+            records: 0,
+            unnoted: false,
+        }
+    }
+
+    /// Runs until the broker stops or the log fails, which it then tells.
+    pub(super) fn run(self, runtime: &Handle) {
+        let mut farewell = Farewell {
+            failed: self.surroundings.failed.clone(),
+            line: Some(panicked(&self.instance)),
+        };
+        let instance = self.instance.clone();
+        let worked = self.work(runtime);
+        farewell.line = worked
+            .err()
+            .map(|error| format!("instance {instance}: {error}"));
+    }
+
+    fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
+        loop {
+            self.pace();
+            match runtime.block_on(self.step()) {
+                Step::Take(captured) => self.take(captured)?,
+                Step::Idle => {
+                    self.note_durable_end()?;
+                    self.unnoted = false;
+                }
+                Step::SourceEnded => {
+                    self.note_durable_end()?;
+                    let mut stop = self.surroundings.stop.clone();
+                    runtime.block_on(stopped(&mut stop));
+                    return self.close(runtime);
+                }
+                Step::Stop => return self.close(runtime),
+            }
+        }
+    }
+
+    /// Sleeps until the next sync may start.
+    fn pace(&self) {
+        let Some(last_sync) = self.last_sync else {
+            return;
+        };
+        let since = self
+            .surroundings
+            .clock
+            .monotonic()
+            .saturating_sub(last_sync);
+        if let Some(rest) = self.surroundings.sync_min_interval.checked_sub(since) {
+            thread::sleep(rest);
+        }
+    }
+
+    async fn step(&mut self) -> Step {
+        let mut stop = self.surroundings.stop.clone();
+        let unnoted = self.unnoted;
+        let next = async {
+            if !unnoted {
+                return Ok(self.source.next().await);
+            }
+            timeout(IDLE_NOTE, self.source.next()).await
+        };
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => Step::Stop,
+            next = next => match next {
+                Ok(Some(captured)) => Step::Take(captured),
+                Ok(None) => Step::SourceEnded,
+                Err(_) => Step::Idle,
+            },
+        }
+    }
+
+    fn take(&mut self, captured: Captured) -> Result<(), StorageError> {
+        match captured {
+            Captured::Tables(tables) => {
+                let directory = &self.surroundings.directory;
+                self.registrar
+                    .register(&tables, directory, &mut self.journal)
+            }
+            Captured::Group(group) => self.append(group),
+            Captured::Rewind => {
+                debug!(
+                    instance = self.instance,
+                    "transaction broken off, rewinding"
+                );
+                self.appended.clear();
+                self.records = 0;
+                self.journal.rewind()
+            }
+        }
+    }
+
+    fn append(&mut self, group: TransactionGroup) -> Result<(), StorageError> {
+        let clock = self.surroundings.clock;
+        for table in group.batches {
+            let topic = self
+                .registrar
+                .topic(table.feed, table.table)
+                .ok_or_else(|| {
+                    StorageError::Invalid(format!("table {:?} was never announced", table.table))
+                })?;
+            let batch = NewBatch {
+                topic,
+                partition: 0,
+                bytes: table.batch.bytes,
+                record_count: table.batch.record_count,
+                max_timestamp: table.batch.max_timestamp,
+            };
+            self.surroundings.metrics.appended(batch.bytes.len());
+            *self.appended.entry(topic).or_default() += batch.bytes.len() as u64;
+            self.records += u64::from(batch.record_count);
+            self.journal.append(clock.now(), batch)?;
+        }
+        match group.commit {
+            Some(commit) => self.commit(commit),
+            None => Ok(()),
+        }
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), StorageError> {
+        let clock = self.surroundings.clock;
+        let started = clock.monotonic();
+        self.last_sync = Some(started);
+        let group = CommitGroup {
+            positions: vec![(SOURCE, PositionChange(commit.position.clone()))],
+            commit_time_ms: commit.commit_time_ms,
+            schema_version: self.surroundings.directory.catalog().schema_version(),
+        };
+        self.journal.commit(clock.now(), group)?;
+        self.surroundings
+            .waits
+            .became_visible(self.appended.drain());
+        self.source.confirm(&commit.position);
+        let took = clock.monotonic().saturating_sub(started);
+        self.surroundings
+            .metrics
+            .committed(std::mem::take(&mut self.records), took);
+        self.unnoted = true;
+        self.journal.roll_if_due(clock.now())?;
+        self.note_durable_end()
+    }
+
+    /// Storage does it once a second at most.
+    fn note_durable_end(&mut self) -> Result<(), StorageError> {
+        self.journal.note_durable_end(self.surroundings.clock.now())
+    }
+
+    /// A clean stop: the source hears of the last commit, the log knows its end.
+    fn close(self, runtime: &Handle) -> Result<(), StorageError> {
+        runtime.block_on(self.source.stop());
+        self.journal.close()?;
+        info!(instance = self.instance, "log closed");
+        Ok(())
+    }
+}
+
+/// Tells how the thread ended, also if it panicked.
+struct Farewell {
+    failed: watch::Sender<Option<String>>,
+    /// `None`: nothing is wrong.
+    line: Option<String>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if let Some(line) = self.line.take() {
+            self.failed.send_replace(Some(line));
+        }
+    }
+}
+
+fn panicked(instance: &str) -> String {
+    format!(
+        "instance {instance}: its log thread panicked; this is a fault of headwater, please report it"
+    )
+}

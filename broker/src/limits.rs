@@ -1,0 +1,109 @@
+//! Every bound of the broker, with its unit and where it comes from.
+
+use std::time::Duration;
+
+/// This broker's node id. There is one node.
+pub const NODE_ID: i32 = 1;
+
+/// Bytes of one request that a connection may hold without asking [`REQUESTS_BYTES_MAX`]: 80 partitions of a
+/// Fetch, more than most clients ever ask for at once.
+pub const REQUEST_BYTES_FREE: usize = 4 << 10;
+
+/// Request bytes in flight over all connections (design section 3, "Reads"), decoded requests included.
+pub const REQUESTS_BYTES_MAX: usize = 32 << 20;
+
+/// Bytes of memory that one byte of a decoded request, and of the answer that repeats it, may take, at worst: a
+/// topic name of two bytes becomes a struct of 80 and an answer of 150. Times the largest frame it stays
+/// below [`REQUESTS_BYTES_MAX`], or the largest request could never be served.
+pub const DECODED_BYTES_FACTOR: usize = 24;
+
+/// The same for a Fetch, whose partitions are never shorter than 29 bytes. It is held while the fetch is parked.
+pub const DECODED_FETCH_FACTOR: usize = 4;
+
+/// Bytes of further requests that are read while one is being answered; that is also how a client's hanging up is
+/// noticed.
+pub const READ_AHEAD_BYTES: usize = 4 << 10;
+
+/// How long a connection may wait for its share of [`REQUESTS_BYTES_MAX`] before it is closed.
+pub const REQUEST_BUDGET_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes referenced by responses that are not sent yet, over all connections (design section 3, "Reads").
+pub const RESPONSES_BYTES_MAX: usize = 64 << 20;
+
+/// Record bytes of one Fetch response, whatever the client asks for; the first batch always goes. A quarter of
+/// [`RESPONSES_BYTES_MAX`], so that one reader cannot take it all.
+pub const FETCH_BYTES_MAX: usize = 16 << 20;
+
+/// Longest wait of a Fetch, whatever the client asks for. Longer than any client's default, shorter than
+/// [`IDLE_CLOSE`].
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Bytes given to the socket by one call (measured in the reference benchmarks: half the cost of sendfile).
+pub const WRITE_PIECE_BYTES: usize = 256 << 10;
+
+/// Slices given to the socket by one call (Linux takes at most 1,024).
+pub const WRITE_SLICES_MAX: usize = 512;
+
+/// Pieces written before other connections of the same thread get their turn.
+pub const WRITE_PIECES_PER_TURN: usize = 8;
+
+/// A response of which the client took nothing for this long, or a request of which nothing more came, closes
+/// the connection.
+pub const PROGRESS_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A connection without a request for this long is closed (Kafka's `connections.max.idle.ms`).
+pub const IDLE_CLOSE: Duration = Duration::from_secs(10 * 60);
+
+/// Connections over all Kafka listeners by default.
+pub const CONNECTIONS_MAX: usize = 12_000;
+
+/// Pause of the accept loop when the process or the system has no descriptor left.
+pub const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+
+/// How long connections may finish what they are doing at a stop. The whole stop takes less than 2 s.
+pub const STOP_GRACE: Duration = Duration::from_millis(800);
+
+/// How long the log threads may take to end at a stop (the source's farewell included).
+pub const STOP_INSTANCES: Duration = Duration::from_millis(1_000);
+
+/// Characters of a client's string that go into a log line or an error message.
+pub const CLIENT_TEXT_CHARS: usize = 80;
+
+/// Log lines of one kind in [`LOG_WINDOW`]; what is over is counted and told with the next line.
+pub const LOG_LINES_PER_WINDOW: u32 = 5;
+
+/// See [`LOG_LINES_PER_WINDOW`].
+pub const LOG_WINDOW: Duration = Duration::from_secs(10);
+
+/// A sync starts no sooner than this after the last one started (design section 3, point 3).
+pub const SYNC_MIN_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Topic name, bytes (Kafka's `Topic.MAX_NAME_LENGTH`).
+pub const TOPIC_NAME_BYTES: usize = 249;
+
+/// Instance and feed name, characters.
+pub const NAME_CHARS: usize = 63;
+
+/// HTTP connections at once, over all listeners.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+
+/// HTTP request head, bytes.
+pub const HTTP_HEAD_BYTES: usize = 16 << 10;
+
+/// Time an HTTP client has to send a request head.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Configuration file, bytes.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Password file, bytes.
+pub const PASSWORD_BYTES_MAX: u64 = 4 << 10;
+
+/// Threads of the runtime: as many as there are cores, within these bounds.
+pub const WORKER_THREADS: std::ops::RangeInclusive<usize> = 2..=4;
+
+/// Threads that read files for fetches.
+pub const BLOCKING_THREADS: usize = 8;
+
+/// The newest batches of an instance kept in memory, bytes (design section 3, "Reads").
+pub const RING_BYTES: usize = 32 << 20;

@@ -1,0 +1,238 @@
+//! What is looked up when somebody reads the metrics: states of captures, sizes of logs, memory of the process.
+
+use std::{fmt::Error, fs, sync::Arc};
+
+use headwater_capture::postgres::SourceStatus;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+
+use super::{
+    BUILD, CAPTURE_BYTES, CAPTURE_CONFIRMED, CAPTURE_DELAY, CAPTURE_LAG_BYTES, CAPTURE_ROWS,
+    CAPTURE_TABLES, CAPTURE_TRANSACTIONS, INSTANCE_STATE, KAFKA_PARKED, KAFKA_UNSENT_BYTES,
+    LOG_BYTES, LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, Name, PROCESS_FILES, PROCESS_MEMORY,
+};
+use crate::{context::Shared, instance::InstanceView, status::lag};
+
+/// Topics whose ends are told; more would make every scrape a large one.
+const TOPICS_MAX: usize = 1_000;
+
+/// Every state there is, so that one that is over reads 0.
+const STATES: [&str; 8] = [
+    "starting",
+    "waiting_for_slot",
+    "running",
+    "reconnecting",
+    "needs_resync",
+    "source_misconfigured",
+    "source_refused",
+    "stopped",
+];
+
+/// Looks at everything at each scrape.
+#[derive(Debug)]
+pub(crate) struct Pulled {
+    shared: Arc<Shared>,
+    instances: Vec<InstanceView>,
+}
+
+type Pairs<'a> = Vec<(&'a str, f64)>;
+
+impl Pulled {
+    pub(crate) fn new(shared: &Arc<Shared>, instances: Vec<InstanceView>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            instances,
+        }
+    }
+
+    fn capture(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let now = self.shared.clock.wall_ms();
+        let statuses: Vec<(&str, SourceStatus)> = self
+            .instances
+            .iter()
+            .map(|instance| (instance.name.as_str(), instance.status.borrow().clone()))
+            .collect();
+        let each = |value: &dyn Fn(&SourceStatus) -> u64| -> Vec<(&str, u64)> {
+            statuses
+                .iter()
+                .map(|(name, status)| (*name, value(status)))
+                .collect()
+        };
+        counters(
+            encoder,
+            CAPTURE_ROWS,
+            &each(&|status| status.counters.changes),
+        )?;
+        counters(
+            encoder,
+            CAPTURE_TRANSACTIONS,
+            &each(&|status| status.counters.transactions),
+        )?;
+        counters(
+            encoder,
+            CAPTURE_BYTES,
+            &each(&|status| status.counters.message_bytes),
+        )?;
+        gauges(
+            encoder,
+            CAPTURE_LAG_BYTES,
+            &as_floats(&each(&|status| lag(status, now).bytes)),
+        )?;
+        gauges(
+            encoder,
+            CAPTURE_CONFIRMED,
+            &as_floats(&each(&|status| status.confirmed_lsn)),
+        )?;
+        gauges(
+            encoder,
+            CAPTURE_TABLES,
+            &as_floats(&each(&|status| status.tables.len() as u64)),
+        )?;
+        let delays: Pairs<'_> = statuses
+            .iter()
+            .map(|(name, status)| (*name, lag(status, now).seconds))
+            .collect();
+        gauges(encoder, CAPTURE_DELAY, &delays)?;
+        states(encoder, &statuses)
+    }
+
+    fn log(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let stats: Vec<_> = self
+            .instances
+            .iter()
+            .map(|instance| (instance.name.as_str(), instance.log.stats()))
+            .collect();
+        let bytes: Vec<_> = stats
+            .iter()
+            .map(|(name, stats)| (*name, stats.bytes))
+            .collect();
+        let files: Vec<_> = stats
+            .iter()
+            .map(|(name, stats)| (*name, stats.files))
+            .collect();
+        let ring: Vec<_> = stats
+            .iter()
+            .map(|(name, stats)| (*name, stats.ring_bytes))
+            .collect();
+        gauges(encoder, LOG_BYTES, &as_floats(&bytes))?;
+        gauges(encoder, LOG_FILES, &as_floats(&files))?;
+        gauges(encoder, LOG_RING_BYTES, &as_floats(&ring))?;
+        self.ends(encoder)
+    }
+
+    fn ends(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut metric = describe(encoder, LOG_END_OFFSET, MetricType::Gauge)?;
+        let catalog = self.shared.directory.catalog();
+        for topic in catalog.topics().take(TOPICS_MAX) {
+            let log = self.shared.logs.get(&topic.instance);
+            if let Some(ends) = log.and_then(|log| log.ends(topic.number)) {
+                let labels = [("topic", topic.name.as_str())];
+                ConstGauge::new(ends.end).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        gauge(encoder, KAFKA_PARKED, self.shared.waits.parked() as u64)?;
+        gauge(
+            encoder,
+            KAFKA_UNSENT_BYTES,
+            self.shared.responses.held() as u64,
+        )?;
+        if let Some(bytes) = resident_bytes() {
+            gauge(encoder, PROCESS_MEMORY, bytes)?;
+        }
+        if let Ok(files) = fs::read_dir("/proc/self/fd") {
+            gauge(encoder, PROCESS_FILES, files.count() as u64)?;
+        }
+        let mut build = describe(encoder, BUILD, MetricType::Info)?;
+        build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+    }
+}
+
+impl Collector for Pulled {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        self.capture(&mut encoder)?;
+        self.log(&mut encoder)?;
+        self.process(&mut encoder)
+    }
+}
+
+fn states(
+    encoder: &mut DescriptorEncoder<'_>,
+    statuses: &[(&str, SourceStatus)],
+) -> Result<(), Error> {
+    let mut metric = describe(encoder, INSTANCE_STATE, MetricType::Gauge)?;
+    for (instance, status) in statuses {
+        for state in STATES {
+            let labels = [("instance", *instance), ("state", state)];
+            let value = i64::from(status.state.name() == state);
+            ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn counters(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: Name,
+    values: &[(&str, u64)],
+) -> Result<(), Error> {
+    let mut metric = describe(encoder, name, MetricType::Counter)?;
+    for (instance, value) in values {
+        let labels = [("instance", *instance)];
+        ConstCounter::new(*value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn gauges(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: Name,
+    values: &[(&str, f64)],
+) -> Result<(), Error> {
+    let mut metric = describe(encoder, name, MetricType::Gauge)?;
+    for (instance, value) in values {
+        let labels = [("instance", *instance)];
+        ConstGauge::new(*value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: Name, value: u64) -> Result<(), Error> {
+    let value = i64::try_from(value).unwrap_or(i64::MAX);
+    ConstGauge::new(value).encode(describe(encoder, name, MetricType::Gauge)?)
+}
+
+fn describe<'a>(
+    encoder: &'a mut DescriptorEncoder<'_>,
+    name: Name,
+    kind: MetricType,
+) -> Result<MetricEncoder<'a>, Error> {
+    encoder.encode_descriptor(name.name, name.help, None, kind)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge's 53 bits are enough for bytes and LSNs"
+)]
+fn as_floats<'a>(values: &[(&'a str, u64)]) -> Pairs<'a> {
+    values
+        .iter()
+        .map(|(name, value)| (*name, *value as f64))
+        .collect()
+}
+
+/// From `/proc/self/status`, which counts in KiB.
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}

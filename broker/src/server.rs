@@ -1,0 +1,132 @@
+//! The Kafka listeners: accept, bound the number of connections, and at a stop let them finish what they do.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustix::io::Errno;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+use tracing::{error, warn};
+
+use crate::{
+    config::{Advertised, ListenerConfig},
+    connection,
+    context::{Session, Shared},
+    limits::{ACCEPT_BACK_OFF, STOP_GRACE},
+    stop::stopped,
+};
+
+/// A peer that is gone without a word (power, network) is noticed after this and some probes.
+const KEEPALIVE: Duration = Duration::from_secs(120);
+
+/// A bound listener.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    advertised: Option<Advertised>,
+}
+
+impl Listener {
+    /// Binds; clients may connect from now on and are served once [`Listener::serve`] runs.
+    pub(crate) async fn bind(config: &ListenerConfig) -> io::Result<Self> {
+        let socket = TcpListener::bind(config.listen).await?;
+        let address = socket.local_addr()?;
+        Ok(Self {
+            socket,
+            address,
+            advertised: config.advertised.clone(),
+        })
+    }
+
+    /// With the port that was taken, where 0 was asked for.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the broker stops, then until its connections have ended, at most [`STOP_GRACE`].
+    pub(crate) async fn serve(self, shared: Arc<Shared>, permits: Arc<Semaphore>) {
+        let mut stop = shared.stop.clone();
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break,
+                Some(ended) = connections.join_next() => tell_panic(ended),
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(&shared, &permits, &mut connections, stream, peer),
+                    Err(error) => back_off(&shared, &error).await,
+                },
+            }
+        }
+        drop(self.socket);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if timeout(STOP_GRACE, drained).await.is_err() {
+            connections.shutdown().await;
+        }
+    }
+
+    fn admit(
+        &self,
+        shared: &Arc<Shared>,
+        permits: &Arc<Semaphore>,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) {
+        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+            if let Some(unsaid) = shared.accepts.admit(shared.clock.monotonic()) {
+                let max = shared.connections.connections_max;
+                warn!(%peer, max, unsaid, "connection refused: there are kafka.connections_max already");
+            }
+            return;
+        };
+        // A client that is gone already is noticed at the first read.
+        let local = stream.local_addr().unwrap_or(self.address);
+        prepare(&stream);
+        let session = Session::new(peer, local, self.advertised.as_ref());
+        let shared = Arc::clone(shared);
+        connections.spawn(async move {
+            let _counted = shared.metrics.connected();
+            connection::serve(Arc::clone(&shared), stream, session).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Both only make things better; neither failing is a reason to refuse a client.
+fn prepare(stream: &TcpStream) {
+    stream.set_nodelay(true).unwrap_or(());
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+    SockRef::from(stream)
+        .set_tcp_keepalive(&keepalive)
+        .unwrap_or(());
+}
+
+/// Without descriptors or memory, accepting at once again would only burn the processor: connections that are
+/// there live on, and new ones wait in the backlog.
+async fn back_off(shared: &Shared, error: &io::Error) {
+    let errno = Errno::from_io_error(error);
+    if !matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    ) {
+        return;
+    }
+    if let Some(unsaid) = shared.accepts.admit(shared.clock.monotonic()) {
+        error!(%error, unsaid, "cannot accept connections: raise the limit of open files (ulimit -n)");
+    }
+    sleep(ACCEPT_BACK_OFF).await;
+}
+
+fn tell_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(%error, "a connection's task panicked; this is a fault of headwater, please report it");
+    }
+}

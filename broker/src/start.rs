@@ -1,0 +1,203 @@
+//! How a broker comes up: data directory, logs, instances, sockets, in this order. What fails first is told, and
+//! what was started before is stopped by being dropped.
+
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
+
+use headwater_storage::{DataDirectory, InstanceNumber, Journal, Log, StorageError, StoreOptions};
+use prometheus_client::registry::Registry;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    clock::Clock,
+    config::{self, BrokerConfig, InstanceConfig, ListenerConfig},
+    context::Shared,
+    fetch_wait::FetchWaits,
+    http::{HttpServer, HttpState},
+    hush::Hush,
+    instance::{self, RunningInstance, Surroundings},
+    metrics::{KafkaMetrics, LogMetrics, Pulled},
+    running::RunningBroker,
+    server::Listener,
+};
+
+/// Starts brokers.
+#[derive(Debug)]
+pub struct Broker;
+
+/// Why a broker did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory: locked, damaged, refused, or the disk.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The configuration asks for what may not be.
+    #[error("{0}")]
+    Config(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on kafka {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP sockets cannot be listened on; the text names which.
+    #[error("{0}")]
+    Http(String),
+}
+
+/// Journals and logs by instance, journals of those that are not configured closed.
+type Logs = HashMap<InstanceNumber, (Journal, Arc<Log>)>;
+
+impl Broker {
+    /// Starts a broker on the current runtime. When it returns, clients can connect. Databases that cannot be
+    /// reached are no error here: see [`instance::InstanceView::status`].
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
+        config::check_listeners(&config.listeners, config.http_listen)
+            .map_err(StartError::Config)?;
+        let clock = Clock::start();
+        let (directory, mut logs) = open(&config, clock).await?;
+        let listeners = bind(&config.listeners).await?;
+        let http = HttpServer::bind(&config.data_dir, config.http_listen)
+            .await
+            .map_err(StartError::Http)?;
+
+        let (stop, stopped) = watch::channel(false);
+        let (failed, failure) = watch::channel(None);
+        let mut registry = Registry::default();
+        let metrics = KafkaMetrics::new(&mut registry);
+        let log_metrics = LogMetrics::new(&mut registry);
+        let (requests, responses) = Shared::budgets();
+        let shared = Arc::new(Shared {
+            clock,
+            directory: Arc::clone(&directory),
+            logs: logs
+                .iter()
+                .map(|(number, (_, log))| (*number, Arc::clone(log)))
+                .collect(),
+            waits: Arc::new(FetchWaits::default()),
+            requests,
+            responses,
+            metrics,
+            connections: config.connections,
+            stop: stopped.clone(),
+            refusals: Hush::default(),
+            accepts: Hush::default(),
+        });
+
+        let mut instances = Vec::new();
+        for instance in config.instances {
+            let surroundings = Surroundings {
+                clock,
+                directory: Arc::clone(&directory),
+                waits: Arc::clone(&shared.waits),
+                metrics: log_metrics.of(&instance.name),
+                sync_min_interval: config.storage.sync_min_interval,
+                stop: stopped.clone(),
+                failed: failed.clone(),
+            };
+            instances.push(start_instance(instance, &mut logs, surroundings)?);
+        }
+        close_unused(logs)?;
+        let views: Vec<_> = instances
+            .iter()
+            .map(|instance| instance.view.clone())
+            .collect();
+        registry.register_collector(Box::new(Pulled::new(&shared, views.clone())));
+
+        let http_address = http.tcp_address();
+        let addresses = listeners.iter().map(Listener::address).collect();
+        let mut servers = JoinSet::new();
+        let permits = Arc::new(Semaphore::new(shared.connections.connections_max));
+        for listener in listeners {
+            servers.spawn(listener.serve(Arc::clone(&shared), Arc::clone(&permits)));
+        }
+        let state = HttpState {
+            registry,
+            instances: views,
+            stop: stopped,
+        };
+        let http = tokio::spawn(http.serve(state));
+        Ok(RunningBroker {
+            addresses,
+            http_address,
+            http,
+            instances,
+            servers,
+            stop,
+            failure,
+            shared,
+        })
+    }
+}
+
+/// Opens the directory and all logs, off the runtime since it reads the disk.
+async fn open(
+    config: &BrokerConfig,
+    clock: Clock,
+) -> Result<(Arc<DataDirectory>, Logs), StartError> {
+    let path = config.data_dir.clone();
+    let mut options = StoreOptions::default();
+    options.journal.ring_bytes = config.storage.ring_bytes;
+    let names: Vec<String> = config
+        .instances
+        .iter()
+        .map(|instance| instance.name.clone())
+        .collect();
+    let opening = tokio::task::spawn_blocking(move || {
+        let directory = DataDirectory::open(&path, &options)?;
+        for name in names {
+            instance::find_or_make(&directory, clock, &name)?;
+        }
+        let logs = instance::open_logs(&directory, &directory.catalog(), clock)?;
+        Ok((Arc::new(directory), logs))
+    });
+    match opening.await {
+        Ok(opened) => opened,
+        Err(panic) => Err(StorageError::Damaged(format!(
+            "opening the data directory panicked: {panic}"
+        ))
+        .into()),
+    }
+}
+
+async fn bind(configs: &[ListenerConfig]) -> Result<Vec<Listener>, StartError> {
+    let mut listeners = Vec::new();
+    for config in configs {
+        let address = config.listen;
+        let bound = Listener::bind(config).await;
+        listeners.push(bound.map_err(|source| StartError::Listen { address, source })?);
+    }
+    Ok(listeners)
+}
+
+fn start_instance(
+    config: InstanceConfig,
+    logs: &mut Logs,
+    surroundings: Surroundings,
+) -> Result<RunningInstance, StartError> {
+    let catalog = surroundings.directory.catalog();
+    let number = catalog
+        .instance_by_name(&config.name)
+        .map(|instance| instance.number);
+    let opened = number.and_then(|number| logs.remove(&number).map(|opened| (number, opened)));
+    let Some((number, opened)) = opened else {
+        return Err(StartError::Config(format!(
+            "instance {:?} is there twice",
+            config.name
+        )));
+    };
+    Ok(instance::start(config, number, opened, surroundings)?)
+}
+
+/// Instances that the configuration no longer names are read only.
+fn close_unused(logs: Logs) -> Result<(), StorageError> {
+    logs.into_values()
+        .try_for_each(|(journal, _)| journal.close())
+}

@@ -1,0 +1,238 @@
+//! Configuration files: each mistake is one line that names file, line and fix, and no secret is shown.
+
+use std::{io::Write, net::SocketAddr, time::Duration};
+
+use headwater::config::{Advertised, SourceConfig, file};
+use tempfile::NamedTempFile;
+
+fn file_with(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+const WHOLE: &str = r#"
+[server]
+data_dir = "/tmp/does-not-matter"
+
+[kafka]
+connections_max = 100
+idle_close = "5min"
+progress_deadline = "10s"
+
+[[kafka.listener]]
+listen = "127.0.0.1:9092"
+
+[[kafka.listener]]
+listen = "0.0.0.0:19092"
+advertised = "headwater.example.org:19092"
+allow_unauthenticated = true
+
+[http]
+listen = "127.0.0.1:9080"
+
+[log]
+format = "json"
+level = "debug"
+
+[storage]
+sync_min_interval = "2ms"
+ring_bytes = "16MiB"
+
+[[instance]]
+name = "shop"
+source = { url = "postgresql://cdc@db/shop", password = { env = "HEADWATER_TEST_UNSET" } }
+tables = { include = ["public.*"], exclude = ["public.audit_*"] }
+
+[[instance.feed]]
+name = "tables"
+
+[[instance.feed]]
+name = "more"
+"#;
+
+#[test]
+fn a_whole_file_is_understood() {
+    let file = file_with(&WHOLE.replace(
+        "password = { env = \"HEADWATER_TEST_UNSET\" }",
+        "slot = \"mine\"",
+    ));
+    let loaded = file::load(file.path()).unwrap().broker;
+    assert_eq!(loaded.listeners.len(), 2);
+    assert_eq!(
+        loaded.listeners[0].listen,
+        SocketAddr::from(([127, 0, 0, 1], 9092))
+    );
+    let told = Advertised {
+        host: "headwater.example.org".to_owned(),
+        port: 19092,
+    };
+    assert_eq!(loaded.listeners[1].advertised, Some(told));
+    assert_eq!(loaded.connections.connections_max, 100);
+    assert_eq!(loaded.connections.idle_close, Duration::from_secs(300));
+    assert_eq!(loaded.storage.sync_min_interval, Duration::from_millis(2));
+    assert_eq!(loaded.storage.ring_bytes, 16 << 20);
+    let prefixes: Vec<_> = loaded.instances[0]
+        .feeds
+        .iter()
+        .map(|feed| feed.prefix.as_str())
+        .collect();
+    assert_eq!(prefixes, ["shop", "shop-more"]);
+    let SourceConfig::Postgres(source) = &loaded.instances[0].source else {
+        panic!("the source is a PostgreSQL database");
+    };
+    assert_eq!(source.slot.as_deref(), Some("mine"));
+    assert!(source.tables.matches("public", "orders"));
+    assert!(!source.tables.matches("public", "audit_1"));
+    assert!(!source.temporary);
+}
+
+#[test]
+fn a_check_needs_no_secrets_and_a_start_does() {
+    let file = file_with(WHOLE);
+    file::check(file.path()).unwrap();
+    let line = file::load(file.path()).unwrap_err().to_string();
+    assert!(line.contains("HEADWATER_TEST_UNSET"), "{line}");
+}
+
+#[test]
+fn every_mistake_is_one_line_with_its_place_and_its_fix() {
+    for (from, to, place, parts) in MISTAKES {
+        assert!(WHOLE.contains(from), "{from}");
+        let file = file_with(&WHOLE.replacen(from, to, 1));
+        let line = file::check(file.path()).expect_err(to).to_string();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        let expected = format!("{}:{place}: ", file.path().display());
+        let whole = format!("{}: ", file.path().display());
+        let starts = if *place == 0 {
+            line.starts_with(&whole)
+        } else {
+            line.starts_with(&expected)
+        };
+        assert!(starts, "{line} is not at line {place}");
+        for part in *parts {
+            assert!(line.contains(part), "{line} does not say {part}");
+        }
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+}
+
+/// What is replaced, by what, at which line the error is (0: of the whole file), and what it says.
+type Mistake = (&'static str, &'static str, usize, &'static [&'static str]);
+
+const MISTAKES: &[Mistake] = &[
+    (
+        "connections_max",
+        "conections_max",
+        6,
+        &["conections_max", "did you mean `connections_max`"],
+    ),
+    ("[storage]", "[storag]", 25, &["did you mean `storage`"]),
+    ("data_dir", "data-dir", 3, &["did you mean `data_dir`"]),
+    (
+        "level = \"debug\"",
+        "level = \"loud\"",
+        23,
+        &["loud", "warn"],
+    ),
+    (
+        "connections_max = 100",
+        "connections_max = \"many\"",
+        6,
+        &["integer"],
+    ),
+    ("connections_max = 100", "connections_max = -1", 6, &["-1"]),
+    ("connections_max = 100", "connections_max 100", 6, &["="]),
+    ("\"5min\"", "\"5 fortnights\"", 7, &["fortnights", "min"]),
+    ("\"16MiB\"", "\"16MB\"", 27, &["16MB", "MiB"]),
+    ("\"127.0.0.1:9092\"", "\"localhost\"", 11, &["IP:PORT"]),
+    (
+        "\"headwater.example.org:19092\"",
+        "\"headwater.example.org\"",
+        15,
+        &["HOST:PORT"],
+    ),
+    (
+        "allow_unauthenticated = true",
+        "",
+        0,
+        &["0.0.0.0:19092", "allow_unauthenticated = true"],
+    ),
+    (
+        "listen = \"127.0.0.1:9080\"",
+        "listen = \"0.0.0.0:9080\"",
+        0,
+        &["http.listen", "headwater.sock"],
+    ),
+    (
+        "name = \"shop\"",
+        "name = \"shop.eu\"",
+        30,
+        &["shop.eu", "A-Z"],
+    ),
+    ("name = \"shop\"", "", 29, &["name"]),
+    (
+        "postgresql://cdc@db/shop",
+        "mysql://cdc@db/shop",
+        31,
+        &["postgresql://"],
+    ),
+    (
+        "postgresql://cdc@db/shop",
+        "postgresql://cdc:hunter2@db/shop",
+        31,
+        &["password = {"],
+    ),
+    (
+        "password = { env = \"HEADWATER_TEST_UNSET\" }",
+        "password = \"hunter2\"",
+        31,
+        &["{ file ="],
+    ),
+    (
+        "{ env = \"HEADWATER_TEST_UNSET\" }",
+        "{ secret = \"hunter2\" }",
+        31,
+        &["{ file ="],
+    ),
+    (
+        "password = {",
+        "pasword = {",
+        31,
+        &["did you mean `password`"],
+    ),
+    ("\"public.*\"", "\"a.b.c.d\"", 32, &["a.b.c.d"]),
+    ("name = \"more\"", "name = \"tables\"", 38, &["twice"]),
+    (
+        "name = \"more\"",
+        "name = \"more\"\nprefix = \"shop\"",
+        39,
+        &["prefix", "twice"],
+    ),
+    (
+        "name = \"more\"",
+        "name = \"more\"\npreset = \"debezium\"",
+        39,
+        &["debezium", "flink"],
+    ),
+    (
+        "name = \"more\"",
+        "name = \"more\"\nformat = \"dts-avro\"",
+        39,
+        &["dts-avro", "debezium-json"],
+    ),
+];
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let line = file::check("/does/not/exist.toml".as_ref())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        line.starts_with("/does/not/exist.toml: cannot be read"),
+        "{line}"
+    );
+    let large = file_with(&"#".repeat(2 << 20));
+    let line = file::check(large.path()).unwrap_err().to_string();
+    assert!(line.contains("1 MiB"), "{line}");
+}

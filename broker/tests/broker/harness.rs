@@ -1,0 +1,172 @@
+//! A running broker with one instance `shop` that the test fills.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use headwater::{
+    Broker, RunningBroker, StartError,
+    config::{
+        BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, SourceConfig,
+        StorageConfig,
+    },
+    instance::channel::{ChannelFeeder, channel, running_status},
+    telemetry,
+};
+use headwater_capture::{
+    Captured, Commit, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
+};
+use headwater_protocol::batch::BatchBuilder;
+use tempfile::TempDir;
+
+use crate::wire::Client;
+
+/// Topics of the two tables that every harness has.
+pub(crate) const ORDERS: &str = "shop.public.orders";
+pub(crate) const LINES: &str = "shop.public.lines";
+
+pub(crate) const ORDERS_KEY: TableKey = TableKey(0);
+pub(crate) const LINES_KEY: TableKey = TableKey(1);
+
+pub(crate) struct Harness {
+    pub(crate) broker: RunningBroker,
+    pub(crate) feeder: ChannelFeeder,
+    pub(crate) data: TempDir,
+    position: u8,
+}
+
+/// Settings that tests change.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) connections: ConnectionConfig,
+    pub(crate) ring_bytes: Option<usize>,
+    pub(crate) http: bool,
+}
+
+impl Harness {
+    /// With both tables registered and nothing in them.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Settings::default()).await
+    }
+
+    pub(crate) async fn start_with(settings: Settings) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let (feeder, broker) = start_on(data.path().to_owned(), settings).await.unwrap();
+        let harness = Self {
+            broker,
+            feeder,
+            data,
+            position: 0,
+        };
+        let tables = vec![table(ORDERS_KEY, "orders"), table(LINES_KEY, "lines")];
+        harness
+            .feeder
+            .captured
+            .send(Captured::Tables(tables))
+            .await
+            .unwrap();
+        let mut client = harness.client().await;
+        client.until_topic(ORDERS).await;
+        harness
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.broker.kafka_addresses()[0]
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address()).await
+    }
+
+    /// Commits one batch per entry, all in one group, and returns when that is confirmed to the source.
+    pub(crate) async fn commit(&mut self, batches: &[(TableKey, Vec<(i64, Vec<u8>)>)]) {
+        self.position += 1;
+        let position = vec![self.position];
+        let group = TransactionGroup {
+            batches: batches
+                .iter()
+                .map(|(table, records)| batch(*table, records))
+                .collect(),
+            commit: Some(Commit {
+                position: position.clone(),
+                commit_time_ms: Some(1_700_000_000_000),
+                transactions: 1,
+                changes: 1,
+            }),
+        };
+        self.feeder
+            .captured
+            .send(Captured::Group(group))
+            .await
+            .unwrap();
+        let confirmed = self
+            .feeder
+            .confirmed
+            .wait_for(|confirmed| *confirmed == position);
+        drop(
+            tokio::time::timeout(Duration::from_secs(10), confirmed)
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+
+    /// One record of `size` bytes with the given time.
+    pub(crate) async fn commit_one(&mut self, table: TableKey, time_ms: i64, size: usize) {
+        self.commit(&[(table, vec![(time_ms, vec![b'x'; size])])])
+            .await;
+    }
+}
+
+pub(crate) async fn start_on(
+    data_dir: PathBuf,
+    settings: Settings,
+) -> Result<(ChannelFeeder, RunningBroker), StartError> {
+    if std::env::var_os("HEADWATER_LOG").is_some() {
+        telemetry::init(&telemetry::LogConfig::default(), std::io::stderr);
+    }
+    let (feeder, source) = channel(4, running_status());
+    let mut storage = StorageConfig::default();
+    storage.ring_bytes = settings.ring_bytes.unwrap_or(storage.ring_bytes);
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = BrokerConfig {
+        data_dir,
+        listeners: vec![ListenerConfig {
+            listen: loopback,
+            advertised: None,
+            allow_unauthenticated: false,
+        }],
+        connections: settings.connections,
+        http_listen: settings.http.then_some(loopback),
+        storage,
+        instances: vec![InstanceConfig {
+            name: "shop".to_owned(),
+            source: SourceConfig::Channel(source),
+            feeds: vec![FeedConfig::tables("shop")],
+        }],
+    };
+    Ok((feeder, Broker::start(config).await?))
+}
+
+pub(crate) fn table(key: TableKey, name: &str) -> Table {
+    Table {
+        key,
+        relation: 16_384 + key.0,
+        schema: "public".to_owned(),
+        name: name.to_owned(),
+        replica_identity: ReplicaIdentity::Default,
+        columns: Vec::new(),
+    }
+}
+
+fn batch(table: TableKey, records: &[(i64, Vec<u8>)]) -> TableBatch {
+    let mut builder = BatchBuilder::new();
+    for (time_ms, value) in records {
+        builder
+            .append(*time_ms, Some(b"key"), Some(value), &[])
+            .unwrap();
+    }
+    TableBatch {
+        feed: 0,
+        table,
+        batch: builder.finish().unwrap(),
+    }
+}

@@ -1,0 +1,21 @@
+//! A broker in this process over a temporary data directory, fed by hand and asked over raw sockets. No database:
+//! those tests are in the package `headwater-tests`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests may panic and read the clock"
+)]
+
+mod command_line;
+mod configuration;
+mod data_directory;
+mod fetch;
+mod harness;
+mod hostile;
+mod http;
+mod offsets;
+mod slow_reader;
+mod stop;
+mod versions;
+mod wire;

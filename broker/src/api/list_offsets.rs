@@ -107,7 +107,12 @@ async fn find(
     let partition = ctx.partition_named(catalog, name, asked.partition_index)?;
     partition.check_epoch(asked.current_leader_epoch)?;
 
-    let leader_epoch = partition.ends.epoch;
+    // Older versions have no field for it.
+    let leader_epoch = if ctx.version >= 4 {
+        partition.ends.epoch
+    } else {
+        -1
+    };
     match lookup {
         Lookup::Latest => Ok(Found {
             offset: partition.ends.end,

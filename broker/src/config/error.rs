@@ -57,10 +57,10 @@ impl ConfigError {
 }
 
 /// serde's "unknown field `x`, expected one of `a`, `b`" as a sentence with the nearest key. Other messages
-/// stay. (The keys are taken from the message so that the structs stay the one list of them.)
+/// stay, but for the name of a type that means nothing to an operator. (The keys are taken from the message so that the structs stay the one list of them.)
 fn suggested(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown field ") else {
-        return message.to_owned();
+        return message.replace("expected usize", "expected a whole number");
     };
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let Some(unknown) = quoted.next() else {

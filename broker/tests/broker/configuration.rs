@@ -139,7 +139,7 @@ const MISTAKES: &[Mistake] = &[
         "connections_max = 100",
         "connections_max = \"many\"",
         6,
-        &["integer"],
+        &["whole number"],
     ),
     ("connections_max = 100", "connections_max = -1", 6, &["-1"]),
     ("connections_max = 100", "connections_max 100", 6, &["="]),

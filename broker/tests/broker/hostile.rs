@@ -147,7 +147,7 @@ async fn announced_lengths_cost_nothing_until_the_bytes_come() {
 async fn the_largest_legal_request_is_answered() {
     let harness = Harness::start().await;
     let mut client = harness.client().await;
-    let topics = (0..40_000).map(|number| {
+    let topics = (0..36_000).map(|number| {
         let name = kafka_protocol::protocol::StrBytes::from_string(format!("topic-{number}"));
         kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
             .with_name(Some(kafka_protocol::messages::TopicName(name)))
@@ -155,7 +155,7 @@ async fn the_largest_legal_request_is_answered() {
     let request =
         kafka_protocol::messages::MetadataRequest::default().with_topics(Some(topics.collect()));
     let answer = client.ask(&request, 12).await;
-    assert_eq!(answer.topics.len(), 40_000);
+    assert_eq!(answer.topics.len(), 36_000);
 }
 
 pub(crate) fn resident_kib() -> u64 {

@@ -145,7 +145,7 @@ impl Connection {
             End::Idle => debug!(%peer, "connection closed: idle"),
             End::Io(error) => debug!(%peer, %error, "connection lost"),
             End::Response(error) => {
-                error!(%peer, %error, "connection closed: response cannot be encoded")
+                error!(%peer, %error, "connection closed: response cannot be encoded");
             }
             End::NoProgress(what) | End::NoBudget(what) => self.refuse("dropped", what),
             End::Frame(error) => self.refuse("refused", &hint(*error)),

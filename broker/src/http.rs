@@ -123,9 +123,11 @@ async fn instance(
         return as_json(StatusCode::NOT_FOUND, &problem);
     };
     let status = instance.status.borrow().clone();
-    let code = match status.state {
-        SourceState::Running => StatusCode::OK,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
+    let runs = status.state == SourceState::Running;
+    let code = if runs {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
     let body = json!({
         "instance": instance.name,

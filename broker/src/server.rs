@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
@@ -58,7 +58,11 @@ impl Listener {
                 () = stopped(&mut stop) => break,
                 Some(ended) = connections.join_next() => tell_panic(ended),
                 accepted = self.socket.accept() => match accepted {
-                    Ok((stream, peer)) => self.admit(&shared, &permits, &mut connections, stream, peer),
+                    Ok(accepted) => {
+                        if let Some(permit) = permit(&permits, &shared, accepted.1) {
+                            connections.spawn(self.connection(accepted, Arc::clone(&shared), permit));
+                        }
+                    }
                     Err(error) => back_off(&shared, &error).await,
                 },
             }
@@ -70,32 +74,39 @@ impl Listener {
         }
     }
 
-    fn admit(
+    /// The task of one connection.
+    fn connection(
         &self,
-        shared: &Arc<Shared>,
-        permits: &Arc<Semaphore>,
-        connections: &mut JoinSet<()>,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) {
-        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
-            if let Some(unsaid) = shared.accepts.admit(shared.clock.monotonic()) {
-                let max = shared.connections.connections_max;
-                warn!(%peer, max, unsaid, "connection refused: there are kafka.connections_max already");
-            }
-            return;
-        };
+        (stream, peer): (TcpStream, SocketAddr),
+        shared: Arc<Shared>,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + use<> {
         // A client that is gone already is noticed at the first read.
         let local = stream.local_addr().unwrap_or(self.address);
         prepare(&stream);
         let session = Session::new(peer, local, self.advertised.as_ref());
-        let shared = Arc::clone(shared);
-        connections.spawn(async move {
+        async move {
             let _counted = shared.metrics.connected();
             connection::serve(Arc::clone(&shared), stream, session).await;
             drop(permit);
-        });
+        }
     }
+}
+
+/// A place for one more connection; without one the client is closed as soon as it is accepted.
+fn permit(
+    permits: &Arc<Semaphore>,
+    shared: &Shared,
+    peer: SocketAddr,
+) -> Option<OwnedSemaphorePermit> {
+    let permit = Arc::clone(permits).try_acquire_owned().ok();
+    if permit.is_none()
+        && let Some(unsaid) = shared.accepts.admit(shared.clock.monotonic())
+    {
+        let max = shared.connections.connections_max;
+        warn!(%peer, max, unsaid, "connection refused: there are kafka.connections_max already");
+    }
+    permit
 }
 
 /// Both only make things better; neither failing is a reason to refuse a client.

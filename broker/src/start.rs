@@ -1,7 +1,7 @@
 //! How a broker comes up: data directory, logs, instances, sockets, in this order. What fails first is told, and
 //! what was started before is stopped by being dropped.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use headwater_storage::{DataDirectory, InstanceNumber, Journal, Log, StorageError, StoreOptions};
 use prometheus_client::registry::Registry;
@@ -18,7 +18,7 @@ use crate::{
     http::{HttpServer, HttpState},
     hush::Hush,
     instance::{self, RunningInstance, Surroundings},
-    metrics::{KafkaMetrics, LogMetrics, Pulled},
+    metrics::{InstanceLogMetrics, KafkaMetrics, LogMetrics, Pulled},
     running::RunningBroker,
     server::Listener,
 };
@@ -76,7 +76,7 @@ impl Broker {
         let (requests, responses) = Shared::budgets();
         let shared = Arc::new(Shared {
             clock,
-            directory: Arc::clone(&directory),
+            directory,
             logs: logs
                 .iter()
                 .map(|(number, (_, log))| (*number, Arc::clone(log)))
@@ -93,15 +93,9 @@ impl Broker {
 
         let mut instances = Vec::new();
         for instance in config.instances {
-            let surroundings = Surroundings {
-                clock,
-                directory: Arc::clone(&directory),
-                waits: Arc::clone(&shared.waits),
-                metrics: log_metrics.of(&instance.name),
-                sync_min_interval: config.storage.sync_min_interval,
-                stop: stopped.clone(),
-                failed: failed.clone(),
-            };
+            let metrics = log_metrics.of(&instance.name);
+            let interval = config.storage.sync_min_interval;
+            let surroundings = surroundings(&shared, metrics, interval, &failed);
             instances.push(start_instance(instance, &mut logs, surroundings)?);
         }
         close_unused(logs)?;
@@ -113,11 +107,7 @@ impl Broker {
 
         let http_address = http.tcp_address();
         let addresses = listeners.iter().map(Listener::address).collect();
-        let mut servers = JoinSet::new();
-        let permits = Arc::new(Semaphore::new(shared.connections.connections_max));
-        for listener in listeners {
-            servers.spawn(listener.serve(Arc::clone(&shared), Arc::clone(&permits)));
-        }
+        let servers = serve(listeners, &shared);
         let state = HttpState {
             registry,
             instances: views,
@@ -135,6 +125,32 @@ impl Broker {
             shared,
         })
     }
+}
+
+fn surroundings(
+    shared: &Shared,
+    metrics: InstanceLogMetrics,
+    sync_min_interval: Duration,
+    failed: &watch::Sender<Option<String>>,
+) -> Surroundings {
+    Surroundings {
+        clock: shared.clock,
+        directory: Arc::clone(&shared.directory),
+        waits: Arc::clone(&shared.waits),
+        metrics,
+        sync_min_interval,
+        stop: shared.stop.clone(),
+        failed: failed.clone(),
+    }
+}
+
+fn serve(listeners: Vec<Listener>, shared: &Arc<Shared>) -> JoinSet<()> {
+    let mut servers = JoinSet::new();
+    let permits = Arc::new(Semaphore::new(shared.connections.connections_max));
+    for listener in listeners {
+        servers.spawn(listener.serve(Arc::clone(shared), Arc::clone(&permits)));
+    }
+    servers
 }
 
 /// Opens the directory and all logs, off the runtime since it reads the disk.

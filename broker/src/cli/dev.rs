@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How often the status is looked at.
-const TICK: Duration = Duration::from_millis(250);
+const TICKS_PER_SECOND: u64 = 4;
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
@@ -172,7 +172,7 @@ enum Never {}
 /// Shows topics as they appear, and how things are.
 async fn watch(broker: &RunningBroker, screen: &Screen) -> Never {
     let mut report = Report::new(screen.is_terminal());
-    let mut ticks = interval(TICK);
+    let mut ticks = interval(Duration::from_millis(1000 / TICKS_PER_SECOND));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;

@@ -257,7 +257,7 @@ async fn what_has_left_the_ring_is_read_from_the_files() {
     while seen.len() < 40 {
         let fetch = Fetch {
             partition_bytes_max: 100_000,
-            ..Fetch::of(ORDERS, seen.len() as i64)
+            ..Fetch::of(ORDERS, i64::try_from(seen.len()).unwrap())
         };
         let partition = client.fetch(fetch).await;
         assert_eq!(partition.error_code, 0);

@@ -26,6 +26,9 @@ pub(crate) const LINES: &str = "shop.public.lines";
 pub(crate) const ORDERS_KEY: TableKey = TableKey(0);
 pub(crate) const LINES_KEY: TableKey = TableKey(1);
 
+/// Time in ms and value of each record of a batch.
+pub(crate) type Records = Vec<(i64, Vec<u8>)>;
+
 pub(crate) struct Harness {
     pub(crate) broker: RunningBroker,
     pub(crate) feeder: ChannelFeeder,
@@ -77,7 +80,7 @@ impl Harness {
     }
 
     /// Commits one batch per entry, all in one group, and returns when that is confirmed to the source.
-    pub(crate) async fn commit(&mut self, batches: &[(TableKey, Vec<(i64, Vec<u8>)>)]) {
+    pub(crate) async fn commit(&mut self, batches: &[(TableKey, Records)]) {
         self.position += 1;
         let position = vec![self.position];
         let group = TransactionGroup {

@@ -1,7 +1,5 @@
 //! What `dev` tells: topics as they appear, warnings, the line to copy, and how things are.
 
-use std::time::Duration;
-
 use headwater_capture::postgres::{SourceState, SourceStatus};
 
 use crate::{RunningBroker, status::lag};
@@ -149,8 +147,7 @@ impl Report {
 }
 
 fn per_second(rows: u64, ticks: u64) -> String {
-    let elapsed = super::TICK.max(Duration::from_millis(1)).as_millis() as u64 * ticks.max(1);
-    grouped(rows * 1000 / elapsed)
+    grouped(rows * super::TICKS_PER_SECOND / ticks.max(1))
 }
 
 /// 1234567 as 1,234,567.
@@ -158,7 +155,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -7,6 +7,7 @@
 //! | `FORMAT`         | version and id of the directory ([`format_file`])                       |
 //! | `catalog.log`    | every change of the catalog ([`crate::catalog`])                        |
 //! | `meta/`          | sled ([`crate::meta::key`])                                             |
+//! | `journal/`       | each instance's journal ([`crate::journal`])                            |
 //! | `*.new`          | a file that is being written; a start writes it anew                    |
 
 mod format_file;
@@ -21,8 +22,12 @@ use crate::{
     catalog::{Catalog, CatalogChange, store::CatalogStore},
     disk::{SegmentStore, real::RealDisk},
     error::StorageError,
+    journal::{Journal, JournalOptions, JournalSetup, Now, TopicEpochs},
+    log::Log,
     meta::{MetaStore, sled_meta::SledMeta},
+    number::InstanceNumber,
     open_error::open_error,
+    recover::Recovered,
 };
 
 /// sled's folder.
@@ -30,8 +35,10 @@ const META: &str = "meta";
 
 /// How a data directory is opened. The default is what production uses.
 #[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct StoreOptions {}
+pub struct StoreOptions {
+    /// Of every instance's journal.
+    pub journal: JournalOptions,
+}
 
 /// An open data directory. Dropping it unlocks it.
 #[derive(Debug)]
@@ -39,6 +46,9 @@ pub struct DataDirectory {
     directory_id: Uuid,
     cluster_id: String,
     catalog: CatalogStore,
+    disk: Arc<dyn SegmentStore>,
+    meta: Arc<dyn MetaStore>,
+    options: StoreOptions,
     /// Held until everything above is closed. `None` on a disk that no other process can see.
     _lock: Option<File>,
 }
@@ -72,17 +82,51 @@ impl DataDirectory {
     pub fn open_on(
         disk: Arc<dyn SegmentStore>,
         meta: Arc<dyn MetaStore>,
-        _options: &StoreOptions,
+        options: &StoreOptions,
     ) -> Result<Self, StorageError> {
         let directory_id = format_file::open(&*disk)?;
-        let catalog = CatalogStore::open(&*disk, Arc::clone(&meta), directory_id)?;
+        // A start that died after a failed sync left a FORMAT that only the page cache may have.
+        let settle = || format_file::write(&*disk, directory_id);
+        let catalog = CatalogStore::open(&*disk, Arc::clone(&meta), directory_id, settle)?;
         let cluster_id = URL_SAFE_NO_PAD.encode(directory_id.as_bytes());
         Ok(Self {
             directory_id,
             cluster_id,
             catalog,
+            disk,
+            meta,
+            options: options.clone(),
             _lock: None,
         })
+    }
+
+    /// Opens an instance's journal with all topics that the instance has now; later ones are added by
+    /// [`Journal::add_topic`]. Once per instance while the journal lives.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] for an instance that does not exist; as [`Journal::open`].
+    pub fn open_journal(
+        &self,
+        instance: InstanceNumber,
+        now: Now,
+    ) -> Result<(Journal, Arc<Log>, Recovered), StorageError> {
+        let catalog = self.catalog();
+        if catalog.instance(instance).is_none() {
+            return Err(StorageError::Invalid(format!(
+                "no instance number {instance}"
+            )));
+        }
+        let setup = JournalSetup {
+            disk: Arc::clone(&self.disk),
+            meta: Arc::clone(&self.meta),
+            instance,
+            topics: catalog
+                .topics_of(instance)
+                .map(|topic| TopicEpochs::from(&**topic))
+                .collect(),
+            options: self.options.journal,
+        };
+        Journal::open(setup, now)
     }
 
     /// Random, made with the directory, never changed.

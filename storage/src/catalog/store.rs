@@ -34,7 +34,8 @@ struct Writer {
 }
 
 impl CatalogStore {
-    /// Opens the catalog of directory `directory_id`, or makes it. All that it shows afterwards is durable.
+    /// Opens the catalog of directory `directory_id`, or makes it. All that it shows afterwards is durable. A new
+    /// one calls `before_new`, which makes durable what must be there before sled takes the directory's id.
     ///
     /// # Errors
     /// [`StorageError::Refused`] where sled or `catalog.log` is of another directory or version, or sled is
@@ -44,9 +45,10 @@ impl CatalogStore {
         disk: &dyn SegmentStore,
         meta: Arc<dyn MetaStore>,
         directory_id: Uuid,
+        before_new: impl FnOnce() -> Result<(), StorageError>,
     ) -> Result<Self, StorageError> {
         let (catalog, log) = match stored::directory_id(&*meta)? {
-            None => create(disk, &*meta, directory_id)?,
+            None => create(disk, &*meta, directory_id, before_new)?,
             Some(id) if id == directory_id => recover(disk, &*meta, directory_id)?,
             Some(other) => return Err(wrong_directory(other, directory_id)),
         };
@@ -128,6 +130,7 @@ fn create(
     disk: &dyn SegmentStore,
     meta: &dyn MetaStore,
     directory_id: Uuid,
+    before_new: impl FnOnce() -> Result<(), StorageError>,
 ) -> Result<(Catalog, CatalogLog), StorageError> {
     let found = CatalogLog::find(disk, directory_id, 0)?;
     if let Some((last, _)) = found.replay.last() {
@@ -136,6 +139,7 @@ fn create(
              restore the whole data directory from one backup, or start with an empty one"
         )));
     }
+    before_new()?;
     let log = CatalogLog::rewrite(disk, directory_id, 0, &[])?;
     stored::put_directory_id(meta, directory_id)?;
     Ok((Catalog::default(), log))

@@ -37,6 +37,16 @@ pub(super) fn lock(path: &Path) -> Result<File, StorageError> {
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
+    match make(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // Or another headwater made it meanwhile: the lock decides.
+        Ok(()) | Err(_) if path.is_dir() => Ok(()),
+        Ok(()) | Err(_) => Err(io::ErrorKind::NotADirectory.into()),
+    }
+}
+
+/// Only the folder itself is for its owner alone: the ones above it are somebody else's.
+fn make(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -45,15 +55,8 @@ fn make_folder(path: &Path) -> io::Result<()> {
         .filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     fs::create_dir_all(parent)?;
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => File::open(parent)?.sync_all(),
-        // Made by another headwater meanwhile: the lock decides. A file: not a directory.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(io::ErrorKind::NotADirectory.into())
-        }
-        Err(error) => Err(error),
-    }
+    DirBuilder::new().mode(0o700).create(path)?;
+    File::open(parent)?.sync_all()
 }
 
 /// Names that do not belong into a data directory, sorted; none if it has a `FORMAT`.

@@ -9,7 +9,8 @@
 //! | `11` feed u32, chunk u16                     | feed, JSON in chunks                                     |
 //! | `12` topic u32, chunk u16                    | topic, JSON in chunks                                    |
 //! | `13` schema version u64, chunk u16           | schema version, JSON in chunks                           |
-//! | `20` instance u32                            | durable end of the instance's journal (`journal.rs`)     |
+//! | `20` instance u32                            | durable end of the instance's journal (`journal/memo.rs`) |
+//! | `21` instance u32                            | number of the journal's last start (`journal/memo.rs`)   |
 //!
 //! "In chunks": [`super::long_value`]. Other first bytes are not used; a start leaves them alone.
 
@@ -34,6 +35,7 @@ pub const TOPICS: &[u8] = &[0x12];
 pub const SCHEMAS: &[u8] = &[0x13];
 
 const DURABLE_ENDS: &[u8] = &[0x20];
+const STARTS: &[u8] = &[0x21];
 
 /// What an instance's chunks begin with.
 #[must_use]
@@ -65,6 +67,12 @@ pub fn durable_end(instance: InstanceNumber) -> Vec<u8> {
     [DURABLE_ENDS, &instance.0.to_be_bytes()].concat()
 }
 
+/// Key of the number of the last start of an instance's journal.
+#[must_use]
+pub fn start(instance: InstanceNumber) -> Vec<u8> {
+    [STARTS, &instance.0.to_be_bytes()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +84,7 @@ mod tests {
         assert_eq!(topic(TopicNumber(0x0102_0304)), [0x12, 1, 2, 3, 4]);
         assert_eq!(schema(5), [0x13, 0, 0, 0, 0, 0, 0, 0, 5]);
         assert_eq!(durable_end(InstanceNumber(6)), [0x20, 0, 0, 0, 6]);
+        assert_eq!(start(InstanceNumber(6)), [0x21, 0, 0, 0, 6]);
         assert_eq!((DIRECTORY, CATALOG_CHANGE), (&[1][..], &[2][..]));
     }
 }

@@ -1,0 +1,273 @@
+//! The data directory on the real file system and real sled: locks, refusals, kill -9.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use headwater_storage::{
+    CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Instance, InstanceNumber, Now,
+    Schema, SourceKind, StorageError, StoreOptions, TableIdentity, Topic, catalog::random_id,
+};
+
+fn open(path: &Path) -> Result<DataDirectory, StorageError> {
+    DataDirectory::open(path, &StoreOptions::default())
+}
+
+fn instance(number: u32) -> CatalogChange {
+    CatalogChange::Instance(Instance {
+        number: InstanceNumber(number),
+        name: format!("shop{number}"),
+        source: SourceKind::Postgresql,
+        created_ms: 0,
+        incarnation: 0,
+    })
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("exists").permissions().mode() & 0o777
+}
+
+#[test]
+fn a_new_directory_is_made_for_its_owner_only_and_opens_again() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let path = folder.path().join("a/b");
+    let directory = open(&path).expect("creates");
+    let id = directory.directory_id();
+    assert_eq!((mode(&path), mode(&path.join("meta"))), (0o700, 0o700));
+    assert_eq!(mode(&path.join("catalog.log")), 0o600);
+    directory.change(vec![instance(1)]).expect("changes");
+    let catalog = directory.catalog();
+    drop(directory);
+    // sled lets go of its lock a little later: this waits for it.
+    let directory = open(&path).expect("opens");
+    assert_eq!(directory.directory_id(), id);
+    assert_eq!(directory.catalog(), catalog);
+}
+
+#[test]
+fn two_opens_at_once_are_refused_with_one_line() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let first = open(folder.path()).expect("opens");
+    let error = open(folder.path()).expect_err("is in use");
+    assert!(matches!(error, StorageError::Locked { .. }));
+    let text = error.to_string();
+    assert!(text.contains("in use") && text.contains(&folder.path().display().to_string()));
+    first.change(vec![instance(1)]).expect("is unharmed");
+    drop(first);
+    open(folder.path()).expect("opens");
+}
+
+#[test]
+fn somebody_elses_directory_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    fs::write(folder.path().join("holiday.jpg"), "").expect("writes");
+    let text = open(folder.path()).expect_err("is refused").to_string();
+    assert!(text.contains("holds holiday.jpg") && text.contains("name a new or empty directory"));
+    assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
+}
+
+#[test]
+fn an_empty_file_system_and_what_a_dead_start_left_are_fine() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    fs::create_dir(folder.path().join("lost+found")).expect("makes a folder");
+    fs::write(folder.path().join("lock"), "").expect("writes");
+    fs::write(folder.path().join("FORMAT.new"), "headw").expect("writes");
+    open(folder.path()).expect("opens");
+}
+
+#[test]
+fn a_file_in_place_of_the_directory_is_named() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let path = folder.path().join("data");
+    fs::write(&path, "").expect("writes");
+    for path in [path.clone(), path.join("below")] {
+        let error = open(&path).expect_err("is a file");
+        assert!(matches!(error, StorageError::Refused(_)), "{error:?}");
+        assert!(error.to_string().contains("not a directory"), "{error}");
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused_before_anything_is_touched() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    fs::write(
+        folder.path().join("FORMAT"),
+        "headwater-data-directory format=7 x\n",
+    )
+    .expect("writes");
+    let text = open(folder.path()).expect_err("is newer").to_string();
+    let path = folder.path().display().to_string();
+    assert!(text.contains(&path) && text.contains("format 7") && text.contains("newer headwater"));
+    assert!(!folder.path().join("meta").exists());
+}
+
+#[test]
+fn sled_that_cannot_be_read_is_damage_with_a_fix_and_no_panic() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let directory = open(folder.path()).expect("opens");
+    directory.change(vec![instance(1)]).expect("changes");
+    drop(directory);
+    // Wait until sled is really closed.
+    drop(open(folder.path()).expect("opens"));
+    let meta = folder.path().join("meta");
+    for entry in fs::read_dir(&meta).expect("lists") {
+        let path = entry.expect("is read").path();
+        if path.is_file() && path.file_name().is_some_and(|name| name != "db") {
+            fs::write(path, [0xff; 64]).expect("writes");
+        }
+    }
+    let error = open(folder.path()).expect_err("is damaged");
+    assert!(matches!(error, StorageError::Damaged(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains("meta") && text.contains("restore the whole data directory"),
+        "{text}"
+    );
+}
+
+#[test]
+fn sled_moved_away_is_refused_with_a_fix() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let directory = open(folder.path()).expect("opens");
+    directory.change(vec![instance(1)]).expect("changes");
+    drop(directory);
+    drop(open(folder.path()).expect("opens"));
+    fs::rename(folder.path().join("meta"), folder.path().join("elsewhere")).expect("renames");
+    let text = open(folder.path()).expect_err("is refused").to_string();
+    assert!(
+        text.contains("sled (folder meta) is empty") && text.contains("restore"),
+        "{text}"
+    );
+    fs::remove_dir_all(folder.path().join("meta")).expect("removes");
+    fs::rename(folder.path().join("elsewhere"), folder.path().join("meta")).expect("renames");
+    assert_eq!(
+        open(folder.path())
+            .expect("opens")
+            .catalog()
+            .change_number(),
+        1
+    );
+}
+
+#[test]
+fn a_journal_opens_with_the_topics_of_its_instance() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let directory = open(folder.path()).expect("opens");
+    let feed = Feed {
+        number: FeedNumber(1),
+        instance: InstanceNumber(1),
+        name: "tables".to_owned(),
+        layout: FeedLayout::PerTable,
+        format: "debezium-json".to_owned(),
+        preset: Some("flink".to_owned()),
+        key: "primary-key".to_owned(),
+        partitions: 1,
+        prefix: "shop1".to_owned(),
+        start_position: Vec::new(),
+    };
+    let catalog = directory
+        .change(vec![instance(1), CatalogChange::Feed(feed)])
+        .expect("changes");
+    let topic = Topic {
+        number: catalog.next_topic(),
+        id: random_id(),
+        name: "shop1.public.orders".to_owned(),
+        instance: InstanceNumber(1),
+        feed: FeedNumber(1),
+        table: None,
+        epochs: Topic::first_epoch(),
+    };
+    directory
+        .change(vec![CatalogChange::Topic(topic.clone())])
+        .expect("changes");
+    let (_journal, log, recovered) = directory
+        .open_journal(InstanceNumber(1), Now::default())
+        .expect("opens");
+    assert_eq!(recovered.group, 0);
+    assert_eq!(
+        log.ends(topic.number).map(|ends| (ends.start, ends.end)),
+        Some((0, 0))
+    );
+    let none = directory.open_journal(InstanceNumber(2), Now::default());
+    assert!(matches!(none, Err(StorageError::Invalid(_))));
+}
+
+const CHILD_PATH: &str = "HEADWATER_TEST_CHILD_PATH";
+
+/// Not a test of its own: what `answered_changes_survive_kill_9` kills.
+#[test]
+#[ignore = "runs as a child process"]
+fn child_that_changes_the_catalog_until_it_is_killed() {
+    let Ok(path) = std::env::var(CHILD_PATH) else {
+        return;
+    };
+    let directory = open(Path::new(&path)).expect("opens");
+    if directory.catalog().change_number() == 0 {
+        directory.change(vec![instance(1)]).expect("changes");
+    }
+    loop {
+        let version = directory.catalog().next_schema_version();
+        let wide = if version.is_multiple_of(7) {
+            300_000
+        } else {
+            900
+        };
+        let schema = Schema {
+            version,
+            instance: InstanceNumber(1),
+            table: TableIdentity {
+                schema: "s".to_owned(),
+                name: "t".to_owned(),
+                relation: 1,
+            },
+            definition: serde_json::json!({ "version": version, "filling": "x".repeat(wide) }),
+        };
+        directory
+            .change(vec![CatalogChange::Schema(schema)])
+            .expect("changes");
+        println!("answered {version}");
+    }
+}
+
+#[test]
+fn answered_changes_survive_kill_9() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let mut answered = 0;
+    for round in 0..8u64 {
+        let mut child = Command::new(std::env::current_exe().expect("is known"))
+            .args([
+                "--exact",
+                "child_that_changes_the_catalog_until_it_is_killed",
+            ])
+            .args(["--ignored", "--nocapture"])
+            .env(CHILD_PATH, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("is piped")).lines();
+        let mut number =
+            || lines.find_map(|line| line.ok()?.split_once("answered ")?.1.parse::<u64>().ok());
+        answered = number().expect("gets going").max(answered);
+        thread::sleep(Duration::from_millis(17 * round));
+        child.kill().expect("is killed");
+        while let Some(later) = number() {
+            answered = later;
+        }
+        child.wait().expect("is gone");
+        let found = open(folder.path())
+            .expect("opens")
+            .catalog()
+            .schema_version();
+        assert!(
+            found == answered || found == answered + 1,
+            "{answered} answered, {found} found"
+        );
+    }
+    assert!(answered > 8);
+}

@@ -1,0 +1,8 @@
+//! The catalog on disk, on the modelled disk and a sled stand-in that can be crashed: what an answered change
+//! must survive, and what is refused.
+
+mod crash;
+mod damage;
+mod refuse;
+mod rules;
+mod world;

@@ -1,0 +1,293 @@
+//! A PostgreSQL server of its own for each test: fresh cluster, free port, stopped and removed at the end.
+//!
+//! Programs from `HEADWATER_PG_BIN`, else Debian's PostgreSQL 15. PostgreSQL refuses to run as root, so then
+//! it runs as the user `postgres`.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use headwater_capture::postgres::connection::{Connection, Purpose};
+use headwater_capture::postgres::query::Row;
+use headwater_capture::postgres::{SourceUrl, url::Password};
+use tempfile::TempDir;
+
+const TRUST: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
+/// A cluster fresh from initdb, kept between runs.
+static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+const QUERY_LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Server {
+    directory: TempDir,
+    pub(crate) port: u16,
+    settings: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// With logical WAL, and everybody trusted.
+    pub(crate) async fn start(settings: &[&str]) -> Self {
+        Self::start_with_hba(TRUST, settings).await
+    }
+
+    /// With a pg_hba.conf of its own behind a line that lets the superuser in by the socket.
+    pub(crate) async fn start_with_hba(hba: &str, settings: &[&str]) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("headwater-capture-")
+            .tempdir()
+            .unwrap();
+        hand_over(directory.path());
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let mut server = Self {
+            directory,
+            port: free_port(),
+            settings,
+            process: None,
+        };
+        let data = server.data();
+        let template = TEMPLATE.get_or_init(|| template(server.directory.path()));
+        run(Command::new("cp").arg("-a").arg(template).arg(&data));
+        fs::write(
+            data.join("pg_hba.conf"),
+            format!("local all postgres trust\n{hba}"),
+        )
+        .unwrap();
+        server.start_again().await;
+        server.sql("CREATE DATABASE shop").await;
+        server
+    }
+
+    /// After [`Server::stop_fast`].
+    pub(crate) async fn start_again(&mut self) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.path().join("log"))
+            .unwrap();
+        let mut postgres = program("postgres");
+        postgres
+            .arg("-D")
+            .arg(self.data())
+            .arg("-p")
+            .arg(self.port.to_string());
+        let socket = format!(
+            "unix_socket_directories={}",
+            self.directory.path().display()
+        );
+        let usual = [
+            "listen_addresses=127.0.0.1",
+            "wal_level=logical",
+            "fsync=off",
+            "shared_buffers=16MB",
+            "max_connections=30",
+            socket.as_str(),
+        ];
+        for setting in usual
+            .into_iter()
+            .chain(self.settings.iter().map(String::as_str))
+        {
+            postgres.arg("-c").arg(setting);
+        }
+        postgres
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.process = Some(postgres.spawn().unwrap());
+        for _ in 0..200 {
+            if Connection::connect(&self.admin("postgres"), "test", Purpose::Catalog)
+                .await
+                .is_ok()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("PostgreSQL does not start:\n{}", self.log());
+    }
+
+    /// As an operator does it. Returns when the server is gone.
+    pub(crate) fn stop_fast(&mut self) {
+        run(program("pg_ctl")
+            .arg("stop")
+            .arg("-D")
+            .arg(self.data())
+            .args(["-m", "fast", "-t", "30"]));
+        self.process.take().unwrap().wait().unwrap();
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// `user`, or `user:password`, over TCP, without TLS.
+    pub(crate) fn url(&self, user: &str) -> SourceUrl {
+        self.url_with(user, "sslmode=disable")
+    }
+
+    pub(crate) fn url_with(&self, user: &str, parameters: &str) -> SourceUrl {
+        let (user, password) = match user.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (user, None),
+        };
+        let url = format!(
+            "postgres://{user}@127.0.0.1:{}/shop?{parameters}",
+            self.port
+        );
+        let url = SourceUrl::parse(&url).unwrap();
+        password.map_or(url.clone(), |password| {
+            url.with_password(Password::new(password))
+        })
+    }
+
+    /// Runs SQL as superuser in the database `shop`, or `postgres` while that is being made.
+    pub(crate) async fn sql(&self, sql: &str) -> Vec<Row> {
+        self.try_sql(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    pub(crate) async fn try_sql(&self, sql: &str) -> Result<Vec<Row>, String> {
+        let database = if sql.starts_with("CREATE DATABASE") {
+            "postgres"
+        } else {
+            "shop"
+        };
+        let mut connection = self.session_in(database).await;
+        connection
+            .query(sql, QUERY_LIMIT)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// The first column of the first row.
+    pub(crate) async fn value(&self, sql: &str) -> Option<String> {
+        self.sql(sql).await.into_iter().next()?.into_iter().next()?
+    }
+
+    /// A session of its own, for transactions that stay open.
+    pub(crate) async fn session(&self) -> Connection {
+        self.session_in("shop").await
+    }
+
+    async fn session_in(&self, database: &str) -> Connection {
+        let admin = self.admin(database);
+        let mut connection = Connection::connect(&admin, "test", Purpose::Catalog)
+            .await
+            .unwrap();
+        // Our own sessions see the catalog only.
+        query(&mut connection, "SET search_path = public").await;
+        connection
+    }
+
+    fn admin(&self, database: &str) -> SourceUrl {
+        let host = self.directory.path().display();
+        let url = format!(
+            "postgres://postgres@/{database}?host={host}&port={}",
+            self.port
+        );
+        SourceUrl::parse(&url).unwrap()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        let mut stop = program("pg_ctl");
+        stop.arg("stop")
+            .arg("-D")
+            .arg(self.data())
+            .args(["-m", "immediate"]);
+        drop(stop.output());
+        drop(process.wait());
+    }
+}
+
+/// Makes a file the server's own.
+pub(crate) fn hand_over(path: &Path) {
+    if let Some((uid, gid)) = other_user() {
+        chown(path, Some(uid), Some(gid)).unwrap();
+    }
+}
+
+pub(crate) async fn query(connection: &mut Connection, sql: &str) {
+    connection.query(sql, QUERY_LIMIT).await.unwrap();
+}
+
+/// Made in `scratch`, which the server's user may write.
+fn template(scratch: &Path) -> PathBuf {
+    let programs = programs().display().to_string().replace('/', "_");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster{programs}"));
+    if path.join("PG_VERSION").exists() {
+        return path;
+    }
+    let fresh = scratch.join("fresh");
+    let mut initdb = program("initdb");
+    initdb
+        .arg("-D")
+        .arg(&fresh)
+        .args(["-A", "trust", "-U", "postgres", "--no-sync"]);
+    run(initdb.args(["-E", "UTF8", "--locale=C"]));
+    let unfinished = path.with_extension(std::process::id().to_string());
+    run(Command::new("cp").arg("-a").arg(&fresh).arg(&unfinished));
+    fs::rename(&unfinished, &path).unwrap();
+    path
+}
+
+fn programs() -> PathBuf {
+    let directory = std::env::var_os("HEADWATER_PG_BIN");
+    directory.map_or("/usr/lib/postgresql/15/bin".into(), PathBuf::from)
+}
+
+fn program(name: &str) -> Command {
+    let path = programs().join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: install PostgreSQL or set HEADWATER_PG_BIN",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.current_dir("/");
+    if let Some((uid, gid)) = other_user() {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+/// The user to run the server as, if we are root.
+fn other_user() -> Option<(u32, u32)> {
+    let id = |arguments: &[&str]| -> u32 {
+        let output = Command::new("id").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
+    };
+    (id(&["-u"]) == 0).then(|| (id(&["-u", "postgres"]), id(&["-g", "postgres"])))
+}
+
+pub(crate) fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {text}");
+    output
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}

@@ -1,0 +1,23 @@
+//! The source against a real PostgreSQL (`HEADWATER_PG_BIN`, else Debian's 15), and against a server that lies.
+
+#![expect(clippy::disallowed_methods, reason = "tests run by the real clock")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+#[path = "postgres/hostile.rs"]
+mod hostile;
+#[path = "postgres/login.rs"]
+mod login;
+#[path = "postgres/publications.rs"]
+mod publications;
+#[path = "postgres/reader.rs"]
+mod reader;
+#[path = "postgres/refusals.rs"]
+mod refusals;
+#[path = "postgres/server.rs"]
+mod server;
+#[path = "postgres/slots.rs"]
+mod slots;
+#[path = "postgres/stream.rs"]
+mod stream;
+
+const ORDERS: &str = "CREATE TABLE orders (id int PRIMARY KEY, name text)";

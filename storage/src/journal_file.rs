@@ -12,6 +12,8 @@ use crate::{
 
 const SUFFIX: &str = ".journal";
 const SPARE_SUFFIX: &str = ".spare";
+/// What a name has behind it while it is given anew.
+const AGAIN_SUFFIX: &str = ".again";
 const NUMBER_DIGITS: usize = 20;
 
 /// The folder of an instance's journal.
@@ -33,8 +35,15 @@ pub(crate) struct Listing {
     pub(crate) spares: Vec<String>,
 }
 
-/// Lists `folder`. Names that are neither a journal file nor a spare are left alone.
+/// Lists `folder`. Names that are neither a journal file nor a spare are left alone. A start that died in
+/// [`name_again`] is completed.
 pub(crate) fn list(disk: &dyn SegmentStore, folder: &str) -> io::Result<Listing> {
+    for file in disk.list(folder)? {
+        let number = file.strip_suffix(AGAIN_SUFFIX).and_then(number_of);
+        if let Some(number) = number {
+            disk.rename(&format!("{folder}/{file}"), &name(folder, number))?;
+        }
+    }
     let mut listing = Listing::default();
     for file in disk.list(folder)? {
         if let Some(number) = number_of(&file) {
@@ -45,6 +54,15 @@ pub(crate) fn list(disk: &dyn SegmentStore, folder: &str) -> io::Result<Listing>
     }
     listing.numbers.sort_unstable();
     Ok(listing)
+}
+
+/// Gives file `number` its name anew, as writing again does for bytes: after a failed directory sync the kernel may
+/// call an entry durable that is not. To be followed by a sync of `folder`.
+pub(crate) fn name_again(disk: &dyn SegmentStore, folder: &str, number: u64) -> io::Result<()> {
+    let name = name(folder, number);
+    let aside = format!("{name}{AGAIN_SUFFIX}");
+    disk.rename(&name, &aside)?;
+    disk.rename(&aside, &name)
 }
 
 fn number_of(file: &str) -> Option<u64> {

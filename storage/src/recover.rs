@@ -11,12 +11,14 @@ mod fold;
 pub(crate) mod repair;
 pub(crate) mod scan;
 
+use std::collections::BTreeMap;
+
 pub(crate) use self::fold::{Recovery, fold};
 use crate::{
     frame::{
         FrameHeader, Kind,
         checkpoint::Checkpoint,
-        commit::{CommitFrame, CommitPlace},
+        commit::{CommitFrame, CommitPlace, TopicEntry},
     },
     number::TopicNumber,
 };
@@ -135,8 +137,9 @@ pub(crate) fn accepted(
 ) -> usize {
     let proven = proven_end(items, durable_end);
     let proven = items.partition_point(|item| item.place < proven);
-    let behind = items.get(proven..).unwrap_or_default();
-    let whole = whole_group(behind).map_or(proven, |count| proven + count);
+    let (before, behind) = items.split_at(proven);
+    let group = whole_group(behind, &Known::from(before));
+    let whole = group.map_or(proven, |count| proven + count);
     let last_file = items.get(..whole).and_then(<[Item]>::last);
     let last_file = last_file.map_or(0, |item| item.place.file);
     match items.get(whole).map(|item| (&item.what, item.place.file)) {
@@ -149,23 +152,90 @@ pub(crate) fn accepted(
     }
 }
 
-/// Number of items up to and including the commit frame, if the group that `items` begin with is whole.
-fn whole_group(items: &[Item]) -> Option<usize> {
+/// What the next group must continue.
+#[derive(Debug, Default)]
+struct Known {
+    ends: BTreeMap<TopicNumber, i64>,
+    group: u64,
+    /// Something is bad since the last commit frame: the ends may be further.
+    is_damaged: bool,
+}
+
+impl Known {
+    fn from(items: &[Item]) -> Self {
+        let mut known = Self::default();
+        for item in items {
+            known.add(item);
+        }
+        known
+    }
+
+    fn add(&mut self, item: &Item) {
+        self.group = self.group.max(item.group());
+        match &item.what {
+            What::Data { header, .. } => {
+                self.ends.insert(header.topic, header.end_offset());
+            }
+            What::Commit { frame, .. } => {
+                let ends = frame.topics.iter();
+                self.ends
+                    .extend(ends.map(|entry| (entry.topic, entry.end_offset)));
+                self.is_damaged = false;
+            }
+            What::Checkpoint(checkpoint) => {
+                for (topic, state) in &checkpoint.state.topics {
+                    let end = self.ends.entry(*topic).or_insert(state.end);
+                    *end = state.end.max(*end);
+                }
+            }
+            What::Bad(_) => self.is_damaged = true,
+        }
+    }
+
+    /// Whether the data frame is the topic's next.
+    fn continues(&mut self, header: &FrameHeader) -> bool {
+        let end = self.ends.insert(header.topic, header.end_offset());
+        self.is_damaged || end.unwrap_or(0) == header.base_offset
+    }
+
+    /// Whether the commit frame ends what was seen.
+    fn ends_with(&self, frame: &CommitFrame) -> bool {
+        let is_end = |entry: &TopicEntry| self.ends.get(&entry.topic) == Some(&entry.end_offset);
+        frame.predecessor.group >= self.group
+            && (self.is_damaged || frame.topics.iter().all(is_end))
+    }
+}
+
+/// Number of items up to and including the commit frame, if the group that `items` begin with is whole and goes on
+/// from what is `known`: a file that was removed may be back, with the end of a group that was cut.
+fn whole_group(items: &[Item], known: &Known) -> Option<usize> {
     let mut group = None;
+    let mut known = Known {
+        ends: known.ends.clone(),
+        ..*known
+    };
     for (index, item) in items.iter().enumerate() {
         match &item.what {
             What::Data {
                 header,
                 whole: true,
             } => {
-                if *group.get_or_insert(header.group) != header.group {
+                let own = *group.get_or_insert(header.group) == header.group;
+                if !own || !known.continues(header) {
                     return None;
                 }
             }
-            What::Commit { group: own, .. } => {
-                return group.is_none_or(|group| group == *own).then_some(index + 1);
+            What::Commit { group: own, frame } => {
+                let whole = group.is_none_or(|group| group == *own) && known.ends_with(frame);
+                return whole.then_some(index + 1);
             }
-            What::Checkpoint(_) => {}
+            What::Checkpoint(checkpoint) => {
+                known.group = known.group.max(checkpoint.state.last.group);
+                let topics = checkpoint.state.topics.iter();
+                for (topic, state) in topics {
+                    known.ends.entry(*topic).or_insert(state.end);
+                }
+            }
             What::Data { whole: false, .. } | What::Bad(_) => return None,
         }
     }

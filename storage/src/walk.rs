@@ -74,7 +74,7 @@ impl<'f> Walker<'f> {
             identity,
             position: from,
             end,
-            window: Window::new(window_bytes),
+            window: Window::new(window_bytes, end.saturating_sub(from)),
         }
     }
 
@@ -195,7 +195,9 @@ struct Window {
 }
 
 impl Window {
-    fn new(capacity: usize) -> Self {
+    /// At most `bytes`, and no more than there is to walk.
+    fn new(bytes: usize, length: u64) -> Self {
+        let capacity = usize::try_from(length).map_or(bytes, |length| length.min(bytes));
         Self {
             bytes: Vec::new(),
             start: 0,

@@ -1,14 +1,14 @@
 //! What a journal keeps in the meta store: the durable end, so that a start scans only what lies behind it, and
-//! the number of the last start, so that group numbers are never used twice (`docs/format.md`, "Journal keys").
+//! the number of the last start, so that group numbers are never used twice (`docs/format.md`, "sled keys").
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Journal, Now};
+use super::{Journal, Now, Stopped};
 use crate::{
     codec::{Input, Output},
     error::StorageError,
     frame::FrameError,
-    meta::{MetaBatch, MetaStore},
+    meta::{MetaBatch, MetaStore, key},
     number::InstanceNumber,
 };
 
@@ -58,6 +58,7 @@ impl DurableEnd {
 #[derive(Debug)]
 pub(crate) struct Memo {
     meta: Arc<dyn MetaStore>,
+    instance: InstanceNumber,
     durable_end_key: Vec<u8>,
     start_key: Vec<u8>,
     /// What is noted, and when.
@@ -66,11 +67,11 @@ pub(crate) struct Memo {
 
 impl Memo {
     pub(crate) fn new(meta: Arc<dyn MetaStore>, instance: InstanceNumber) -> Self {
-        let key = |name: &str| format!("journal/{:010}/{name}", instance.0).into_bytes();
         Self {
             meta,
-            durable_end_key: key("durable_end"),
-            start_key: key("start"),
+            instance,
+            durable_end_key: key::durable_end(instance),
+            start_key: key::start(instance),
             noted: None,
         }
     }
@@ -98,10 +99,10 @@ impl Memo {
     }
 
     fn read<T>(&self, result: Result<T, FrameError>) -> Result<T, StorageError> {
-        let key = String::from_utf8_lossy(&self.durable_end_key);
+        let what = format!("sled's note on the journal of instance {}", self.instance);
         result.map_err(|error| match error {
-            FrameError::Newer(_) => StorageError::Refused(format!("{key}: {error}")),
-            FrameError::Malformed => StorageError::Damaged(format!("{key}: not readable")),
+            FrameError::Newer(_) => StorageError::Refused(format!("{what}: {error}")),
+            FrameError::Malformed => StorageError::Damaged(format!("{what} cannot be read")),
         })
     }
 
@@ -139,11 +140,11 @@ impl Journal {
     /// when idle: a start scans, and writes again, only what is behind the note.
     ///
     /// # Errors
-    /// Those of [`MetaStore::commit`].
+    /// As [`Journal::commit`]: where the meta store fails, nothing goes on.
     pub fn note_durable_end(&mut self, now: Now) -> Result<(), StorageError> {
         self.check_writable()?;
         if self.memo.is_due(self.durable, now.monotonic) {
-            self.memo.note(self.durable, now.monotonic)?;
+            self.note(self.durable, now.monotonic)?;
         }
         Ok(())
     }
@@ -165,7 +166,13 @@ impl Journal {
             clean: true,
             ..self.durable
         };
-        self.memo.note(end, Duration::ZERO)
+        self.note(end, Duration::ZERO)
+    }
+
+    fn note(&mut self, end: DurableEnd, at: Duration) -> Result<(), StorageError> {
+        self.memo.note(end, at).inspect_err(|error| {
+            self.stopped = Some(Stopped::Poisoned(error.to_string()));
+        })
     }
 
     /// The durable end, when everything up to the tail of the open file is synced.

@@ -206,7 +206,7 @@ impl Opening {
         durable_end: Option<DurableEnd>,
         now: Now,
     ) -> Result<(Journal, Recovered), StorageError> {
-        let mut found = fold(items, durable_end);
+        let mut found = fold(items, durable_end, &seen.spans);
         let disk = Arc::clone(&self.setup.disk);
         let rewritten = rewrite(disk.as_ref(), &self.folder, &seen, durable_end, tail)
             .map_err(|error| self.failed(&error))?;

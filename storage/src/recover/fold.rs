@@ -10,7 +10,7 @@ use crate::{
         commit::{CommitFrame, CommitPlace},
         footer::FooterCommit,
     },
-    index::{FileIndex, IndexedFrame},
+    index::{FileIndex, IndexedFrame, Span},
     journal::DurableEnd,
     number::{LeaderEpoch, TopicNumber},
 };
@@ -37,9 +37,17 @@ pub(crate) struct Recovery {
     pub(crate) end_lost: bool,
 }
 
-/// Adds up `items`, which begin with a checkpoint unless that is damaged.
-pub(crate) fn fold(items: Vec<Item>, durable_end: Option<DurableEnd>) -> Recovery {
-    let mut fold = Fold::default();
+/// Adds up `items`, which begin with a checkpoint unless that is damaged. `before` says what the files before them
+/// hold: the first checkpoint may stand inside a group that began there.
+pub(crate) fn fold(
+    items: Vec<Item>,
+    durable_end: Option<DurableEnd>,
+    before: &[(TopicNumber, Span)],
+) -> Recovery {
+    let mut fold = Fold {
+        before,
+        ..Fold::default()
+    };
     for item in items {
         fold.item(item);
     }
@@ -47,8 +55,9 @@ pub(crate) fn fold(items: Vec<Item>, durable_end: Option<DurableEnd>) -> Recover
 }
 
 #[derive(Debug, Default)]
-struct Fold {
+struct Fold<'a> {
     out: Recovery,
+    before: &'a [(TopicNumber, Span)],
     begun: bool,
     /// Topics with frames behind the last commit frame.
     open: BTreeMap<TopicNumber, TopicState>,
@@ -58,7 +67,7 @@ struct Fold {
     unsure: BTreeMap<TopicNumber, i64>,
 }
 
-impl Fold {
+impl Fold<'_> {
     fn item(&mut self, item: Item) {
         let Item { place, end, what } = item;
         match what {
@@ -202,6 +211,26 @@ impl Fold {
                 .is_none_or(|known| topic.end > known.end)
         };
         self.open.retain(|number, topic| is_open(number, topic));
+        for (number, span) in self
+            .before
+            .iter()
+            .filter(|(_, span)| span.file >= state.last.file)
+        {
+            let Some(topic) = state
+                .topics
+                .get(number)
+                .filter(|topic| span.end_offset > topic.end)
+            else {
+                continue;
+            };
+            let open = TopicState {
+                end: span.end_offset,
+                max_timestamp: span.max_timestamp,
+                ..*topic
+            };
+            self.open.insert(*number, open);
+        }
+        self.before = &[];
         self.unsure.clear();
         self.out.lost_positions.clear();
         self.out.state = state;

@@ -47,23 +47,27 @@ pub(crate) fn rewrite(
             file.handle.sync()?;
         }
         bytes += written;
+        if durable_end.is_none_or(|end| file.number > end.file) {
+            journal_file::name_again(disk, folder, file.number)?;
+        }
     }
     disk.sync_directory(folder)?;
     Ok(bytes)
 }
 
 fn rewrite_range(file: &dyn SegmentFile, from: u64, to: u64) -> io::Result<u64> {
-    let mut buffer = vec![0; PIECE_BYTES];
+    let length = usize::try_from(to.saturating_sub(from)).unwrap_or(PIECE_BYTES);
+    let mut buffer = vec![0; length.min(PIECE_BYTES)];
     let mut position = from;
     while position < to {
+        let count = read_full(file, position, &mut buffer)?;
         let wanted = usize::try_from(to - position).unwrap_or(PIECE_BYTES);
-        let piece = buffer.get_mut(..wanted.min(PIECE_BYTES)).unwrap_or(&mut []);
-        let count = read_full(file, position, piece)?;
-        let Some(piece) = piece.get(..count).filter(|piece| !piece.is_empty()) else {
+        let piece = buffer.get(..count.min(wanted));
+        let Some(piece) = piece.filter(|piece| !piece.is_empty()) else {
             break;
         };
         file.write_at(position, &[piece])?;
-        position += count as u64;
+        position += piece.len() as u64;
     }
     Ok(position.saturating_sub(from))
 }

@@ -61,19 +61,31 @@ pub(crate) fn look(
     }
     let mut seen = Seen::default();
     let first = first_to_scan(&files, durable_end)?;
+    let mut expected = files.first().map_or(0, |file| file.number);
     for (index, file) in files.into_iter().enumerate() {
-        if index >= first {
-            let (file, items) = scan(file, durable_end)?;
-            seen.items.extend(items);
-            seen.scanned.push(file);
-        } else {
+        let missing = expected..file.number;
+        expected = file.number + 1;
+        if index < first {
+            seen.damage.extend(missing.map(missing_file));
             seen.look_at_old(file)?;
+            continue;
         }
-    }
-    for pair in numbers.windows(2) {
-        seen.damage.extend((pair[0] + 1..pair[1]).map(missing_file));
+        seen.items
+            .extend(missing.map(|number| item(number, 0, 0, What::Bad(None))));
+        let (file, items) = scan(file, durable_end)?;
+        seen.items.extend(items);
+        seen.scanned.push(file);
     }
     Ok(seen)
+}
+
+fn missing_file(file: u64) -> Damage {
+    Damage {
+        file,
+        from: 0,
+        to: 0,
+        offsets: Vec::new(),
+    }
 }
 
 impl Seen {
@@ -94,7 +106,7 @@ impl Seen {
             to: file.length,
             offsets: Vec::new(),
         });
-        let found = fold(items, None);
+        let found = fold(items, None, &[]);
         self.damage.extend(found.damage);
         self.spans.extend(
             found
@@ -115,15 +127,6 @@ pub(crate) fn spans(
     index
         .topics()
         .filter_map(move |topic| Some((topic.topic, Span::of_footer(file, topic)?)))
-}
-
-fn missing_file(file: u64) -> Damage {
-    Damage {
-        file,
-        from: 0,
-        to: 0,
-        offsets: Vec::new(),
-    }
 }
 
 /// Index of the first file to scan: the one with the durable end, or else the one with the last commit frame

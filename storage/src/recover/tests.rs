@@ -81,7 +81,7 @@ impl World {
                 source: 1,
                 position: group.to_be_bytes().to_vec(),
             }],
-            topics: vec![crate::frame::commit::TopicEntry {
+            topics: vec![TopicEntry {
                 topic: TOPIC,
                 partition: 0,
                 end_offset: self.end,
@@ -209,7 +209,7 @@ fn damaged_data_leaves_a_hole_that_is_reported_with_its_offsets() {
         .commit(2)
         .data(3)
         .commit(3);
-    let found = fold(world.items, None);
+    let found = fold(world.items, None, &[]);
     assert_eq!(found.damage.len(), 1);
     assert_eq!(found.damage[0].offsets, [(TOPIC, 10, 20)]);
     assert_eq!(found.state.topics[&TOPIC].end, 40);
@@ -228,7 +228,7 @@ fn a_hidden_commit_frame_may_take_a_position_with_it_but_a_later_one_gives_it_ag
         .data(3)
         .commit(3);
     let mut items = world.items;
-    assert!(fold(items.clone(), None).lost_positions.is_empty());
+    assert!(fold(items.clone(), None, &[]).lost_positions.is_empty());
     let Some(Item {
         what: What::Commit { frame, .. },
         ..
@@ -237,7 +237,7 @@ fn a_hidden_commit_frame_may_take_a_position_with_it_but_a_later_one_gives_it_ag
         panic!("the last item is a commit frame");
     };
     frame.sources.clear();
-    assert_eq!(fold(items, None).lost_positions, [1].into());
+    assert_eq!(fold(items, None, &[]).lost_positions, [1].into());
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn topics_that_may_have_lost_records_with_a_hidden_commit_frame_go_on_behind_the
     let state = crate::frame::checkpoint::TopicState::empty(epoch);
     checkpoint.state.topics.insert(OTHER, state);
     let world = world.data(1).commit(1).commit(2).spoil().data(3).commit(3);
-    let found = fold(world.items, None);
+    let found = fold(world.items, None, &[]);
     // 1,000 bytes: at most a commit frame of 112 and 888 / 7 records.
     assert_eq!(found.state.topics[&OTHER].end, 126);
     assert_eq!(found.damage[0].offsets, [(OTHER, 0, 126)]);
@@ -271,7 +271,7 @@ fn a_damaged_last_commit_frame_is_not_passed_over_in_silence() {
     };
     let count = world.accepted(place(1, 5000));
     assert_eq!(count, 5);
-    let found = fold(world.items, Some(end));
+    let found = fold(world.items, Some(end), &[]);
     assert!(found.end_lost);
     assert_eq!(
         found.state.topics[&TOPIC].end, 20,
@@ -288,7 +288,7 @@ fn a_checkpoint_inside_an_open_group_keeps_what_is_behind_its_ends_open() {
         .file()
         .data(2)
         .commit(2);
-    let found = fold(world.items, None);
+    let found = fold(world.items, None, &[]);
     assert_eq!(found.state.topics[&TOPIC].end, 30);
     assert!(found.damage.is_empty(), "{:?}", found.damage);
     assert_eq!(found.frames.len(), 3);

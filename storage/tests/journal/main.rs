@@ -1,0 +1,5 @@
+//! The journal and its log from outside: on the modelled disk, where power fails and bits flip, and on a real one.
+
+mod append;
+mod power_loss;
+mod world;

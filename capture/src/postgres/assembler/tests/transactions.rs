@@ -224,8 +224,13 @@ fn a_keepalive_inside_a_transaction_moves_nothing() {
     harness.push(&wire::begin(100, COMMIT_TIME_US, 1));
     harness.push(&order("1", "a"));
     harness.assembler.keepalive(5_000, NOW_MS + 60_000);
-    harness.transaction_rest(100, 108);
+    harness.assembler.connection_lost();
     harness.take_all();
+    assert_eq!(harness.assembler.handed_over_end_lsn(), 0);
+    harness.push(&orders(b'd'));
+    harness.transaction(100, &[order("1", "a")]);
+    harness.take_all();
+    assert_eq!(visible(&harness), [(100, 0)]);
     assert_eq!(harness.log.last_position().end_lsn, 108);
 }
 

@@ -2,7 +2,7 @@
 //! files follow, and its id. It is written first and never changed.
 //!
 //! ```text
-//! headwater-data-directory format=1 id=0b7c7d1e-52a5-4c1c-9f0b-3f4c2a3c9d10 crc32=8f2a11c0
+//! headwater-data-directory format=1 id=0b7c7d1e-52a5-4c1c-9f0b-3f4c2a3c9d10 crc32=057a7101
 //! ```
 //!
 //! The checksum, 8 lower case hexadecimal digits, covers what stands before ` crc32=`. A newer version keeps the
@@ -103,6 +103,14 @@ mod tests {
         assert_eq!(open(&disk).expect("opens"), id);
         assert_ne!(open(&ModelDisk::new()).expect("creates"), id);
         assert_eq!(disk.list("").expect("lists"), [FORMAT]);
+    }
+
+    #[test]
+    fn the_documented_line_is_read() {
+        let documented = "headwater-data-directory format=1 \
+            id=0b7c7d1e-52a5-4c1c-9f0b-3f4c2a3c9d10 crc32=057a7101\n";
+        let id = parse(documented.as_bytes()).expect("is whole");
+        assert_eq!(line(id), documented);
     }
 
     #[test]

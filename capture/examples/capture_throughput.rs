@@ -5,6 +5,8 @@
 //! No socket, no disk: 1 M inserts into a table of six columns, in transactions of 500 rows and of one row,
 //! taken whenever something is ready. Prints processor time per row, best of five runs. Linux only.
 
+#![expect(clippy::print_stdout, reason = "its output is its purpose")]
+
 use std::time::Duration;
 
 use headwater_capture::postgres::assembler::{Assembler, AssemblerConfig, Pushed};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A batch is closed once it has reached this many bytes; a larger record has a batch of its own
-/// (design: what one read of the log loads at once).
+/// (what one read of the log loads at once).
 pub const BATCH_BYTES: usize = 256 * 1024;
 
 /// Bytes held in batches that the log has not taken yet. Above it, the source is not read.
@@ -13,15 +13,15 @@ pub const GATHERED_BYTES: usize = 16 * 1024 * 1024;
 /// end. Half of [`GATHERED_BYTES`], so that the log writes one half while the other one fills.
 pub const LARGE_TRANSACTION_BYTES: usize = GATHERED_BYTES / 2;
 
-/// A position without rows is recorded at most this often while the source's log grows slowly
-/// (reference: postgres 2.6, rule 3).
+/// A position without rows is recorded at most this often while the source's log grows slowly: each costs
+/// a sync, and all it saves is that much log to be read again.
 pub const IDLE_POSITION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A position without rows is recorded as soon as the source's log has grown by this many bytes
 /// (one WAL segment of PostgreSQL).
 pub const IDLE_POSITION_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Encoded bytes (key, value, headers) of one record (design: large records).
+/// Encoded bytes (key, value, headers) of one record: as large as a row of PostgreSQL can be.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Relations of one source that are remembered. PostgreSQL knows no such bound; a server that names more

@@ -38,8 +38,8 @@ const UNCHANGED_HEADER: &str = "headwater.unchanged";
 #[derive(Debug)]
 pub(crate) struct DebeziumJson {
     constants: Constants,
-    /// By [`TableKey`].
-    tables: Vec<Option<TableTemplate>>,
+    /// By [`TableKey`]; boxed, since most tables of a large database get no rows for long.
+    tables: Vec<Option<Box<TableTemplate>>>,
     prepared_bytes: usize,
     scratch: Scratch,
     record_bytes_max: usize,
@@ -83,7 +83,7 @@ impl DebeziumJson {
         if index >= self.tables.len() {
             self.tables.resize_with(index + 1, || None);
         }
-        let template = TableTemplate::new(&self.constants, table);
+        let template = Box::new(TableTemplate::new(&self.constants, table));
         self.prepared_bytes += template.size();
         if let Some(slot) = self.tables.get_mut(index)
             && let Some(replaced) = slot.replace(template)
@@ -129,7 +129,7 @@ impl DebeziumJson {
         let template = self
             .tables
             .get(index_of(table))
-            .and_then(Option::as_ref)
+            .and_then(Option::as_deref)
             .expect("a table is prepared before its changes are encoded");
         let scratch = &mut self.scratch;
         self.unchanged += scratch.put_value(template, change, origin)?;

@@ -22,7 +22,9 @@
 //! be given up and [`Assembler::connection_lost`] called; what was whole stays ready.
 
 mod catalog;
+mod error;
 mod handover;
+mod primary_key;
 mod relations;
 mod row;
 
@@ -30,15 +32,16 @@ mod row;
 mod tests;
 
 pub use catalog::CatalogTable;
+pub use error::AssembleError;
 
 use crate::encode::{Encoder, FeedFormat, SourceNames};
 use crate::event::{ChangeOrigin, Operation};
 use crate::filter::TableFilter;
 use crate::group::gather::Gather;
 use crate::limits::{CaptureLimits, PREPARED_BYTES};
-use crate::postgres::pgoutput::{self, DecodeError, Message};
-use crate::postgres::position::Lsn;
+use crate::postgres::pgoutput::{self, Message};
 use crate::table::Table;
+use error::{out_of_place, record_too_large};
 use handover::Handover;
 use relations::{Relations, Resolved, TooMany};
 use row::RowMessage;
@@ -73,47 +76,6 @@ pub enum Pushed {
     /// The message was not taken. Ask the server's catalog about these relations, call
     /// [`Assembler::set_catalog`] for each, and push the same message again.
     NeedsCatalog(Vec<u32>),
-}
-
-/// Why the stream cannot go on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AssembleError {
-    /// The bytes are no pgoutput of version 1.
-    #[error(transparent)]
-    Malformed(#[from] DecodeError),
-    /// A message that cannot come at this place.
-    #[error("pgoutput message out of place, {what} lsn={lsn}")]
-    OutOfPlace {
-        /// What is wrong.
-        what: &'static str,
-        /// Where: the transaction's final LSN, or where the message lies if there is none.
-        lsn: Lsn,
-    },
-    /// A record beyond `record_bytes_max`. The same row will come again after a reconnect.
-    #[error(
-        "record too large schema={schema:?} table={table:?} bytes={bytes} limit={limit} \
-         transaction={xid} commit_lsn={commit_lsn}"
-    )]
-    RecordTooLarge {
-        /// The table.
-        schema: String,
-        /// The table.
-        table: String,
-        /// At least so many bytes.
-        bytes: usize,
-        /// See `CaptureLimits::record_bytes_max`.
-        limit: usize,
-        /// The transaction.
-        xid: u32,
-        /// The transaction.
-        commit_lsn: Lsn,
-    },
-    /// More relations than `relations_max`.
-    #[error("the server named too many relations limit={limit}")]
-    TooManyRelations {
-        /// See `CaptureLimits::relations_max`.
-        limit: usize,
-    },
 }
 
 /// Counted since the assembler was made; of transactions that were not dropped as known.
@@ -471,29 +433,6 @@ impl OpenTransaction {
             commit_time_ms: self.commit_time_ms,
             read_time_ms: now_ms,
         }
-    }
-}
-
-fn out_of_place(what: &'static str, lsn: u64) -> AssembleError {
-    AssembleError::OutOfPlace {
-        what,
-        lsn: Lsn(lsn),
-    }
-}
-
-fn record_too_large(
-    table: &Table,
-    origin: &ChangeOrigin,
-    bytes: usize,
-    limit: usize,
-) -> AssembleError {
-    AssembleError::RecordTooLarge {
-        schema: table.schema.clone(),
-        table: table.name.clone(),
-        bytes,
-        limit,
-        xid: u32::try_from(origin.transaction_id).unwrap_or(u32::MAX),
-        commit_lsn: Lsn(origin.commit_lsn),
     }
 }
 

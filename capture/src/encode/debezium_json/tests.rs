@@ -83,7 +83,9 @@ fn insert_is_written_byte_for_byte() {
     assert_eq!(record.key.map(text), Some(r#"{"id":1}"#));
     let expected = concat!(
         r#"{"before":null,"after":{"id":1,"näme":"A \"q\""},"#,
-        r#""source":{"version":"0.1.0","connector":"postgresql","name":"shop","ts_ms":1704164645678,"#,
+        r#""source":{"version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#"","connector":"postgresql","name":"shop","ts_ms":1704164645678,"#,
         r#""snapshot":"false","db":"shopdb","schema":"public","table":"or\"ders","#,
         r#""txId":555,"lsn":24023128,"commit_lsn":24023400,"ordinal":3},"#,
         r#""op":"c","ts_ms":1704164645700}"#,

@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::catalog::CatalogTable;
+use super::primary_key::mark_primary_key;
 use crate::filter::TableFilter;
 use crate::limits::DOMAINS_MAX;
 use crate::postgres::pgoutput::{self, Message};
@@ -286,7 +287,7 @@ impl Relations {
         };
         let mut columns: Vec<_> = relation.columns().map(column).collect();
         let primary_key = entry.catalog.primary_key.as_deref();
-        place_key(relation.identity, primary_key, &mut columns);
+        mark_primary_key(relation.identity, primary_key, &mut columns);
         Table {
             key: entry.key.expect("resolve gave it a key"),
             relation: entry.oid,
@@ -383,42 +384,5 @@ impl Catalog {
         marked.sort_unstable();
         known.sort_unstable();
         relation.identity == ReplicaIdentity::Default && marked == known
-    }
-}
-
-/// Marks the primary key's columns, as far as it is certain.
-///
-/// The catalog is of the present, the relation message of the row. Under identity DEFAULT the message marks
-/// the key's columns itself, and the catalog only gives their order: where it does not know the same set,
-/// they stand in the order of the columns. Otherwise the catalog's key counts if all of it is there.
-fn place_key(identity: ReplicaIdentity, catalog: Option<&[Box<str>]>, columns: &mut [Column]) {
-    let index_of: HashMap<&str, usize> = columns
-        .iter()
-        .enumerate()
-        .map(|(index, column)| (column.name.as_str(), index))
-        .collect();
-    let named: Option<Vec<usize>> = catalog
-        .unwrap_or_default()
-        .iter()
-        .map(|name| index_of.get(&**name).copied())
-        .collect();
-    let named = named.unwrap_or_default();
-    let marked = || (0..columns.len()).filter(|&at| columns.get(at).is_some_and(|c| c.identity));
-    let key = match identity {
-        ReplicaIdentity::Default => {
-            let mut sorted = named.clone();
-            sorted.sort_unstable();
-            if marked().eq(sorted) {
-                named
-            } else {
-                marked().collect()
-            }
-        }
-        ReplicaIdentity::Index | ReplicaIdentity::Full | ReplicaIdentity::Nothing => named,
-    };
-    for (position, index) in (0..).zip(key) {
-        if let Some(column) = columns.get_mut(index) {
-            column.key_position = Some(position);
-        }
     }
 }

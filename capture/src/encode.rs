@@ -1,7 +1,7 @@
 //! Row changes into records: one format a file.
 //!
-//! An [`Encoder`] belongs to one feed. It renders what is constant for a table once ([`Encoder::prepare`])
-//! and then each change into buffers of its own, which [`Encoded`] borrows until the batch has copied them.
+//! An encoder belongs to one feed. It renders what is constant for a table once (`prepare`), and then each change
+//! into buffers of its own, which the encoded record borrows until the batch has copied them.
 
 mod debezium_json;
 mod json;

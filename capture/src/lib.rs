@@ -4,6 +4,8 @@
 //! record) -> `headwater_protocol::batch::BatchBuilder` -> [`TransactionGroup`], which the broker pulls with
 //! `postgres::Source::next` and appends to its log. This crate does not know storage, topics or offsets.
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod encode;
 pub mod event;
 pub mod filter;

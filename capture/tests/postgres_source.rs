@@ -1,7 +1,11 @@
 //! The source against a real PostgreSQL (`HEADWATER_PG_BIN`, else Debian's 15), and against a server that lies.
 
 #![expect(clippy::disallowed_methods, reason = "tests run by the real clock")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
 
 #[path = "postgres/hostile.rs"]
 mod hostile;

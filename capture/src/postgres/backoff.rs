@@ -4,6 +4,8 @@ use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(30);
+/// The first delay for what only a person can mend: a server counts refused logins.
+const FIRST_SLOW: Duration = Duration::from_secs(5);
 
 /// Exponential delays with jitter, so that many sources do not return to a restarted server at one moment.
 #[derive(Debug)]
@@ -24,15 +26,12 @@ impl Backoff {
 
     /// Between 75 and 125 % of 200 ms, doubled at each attempt, up to 30 s.
     pub(crate) fn next_delay(&mut self) -> Duration {
-        let doubled = FIRST.saturating_mul(1 << self.attempt.min(16)).min(LONGEST);
-        self.attempt = self.attempt.saturating_add(1);
-        self.jitter(doubled)
+        self.doubled(FIRST)
     }
 
-    /// The longest delay, for what only a person can mend.
+    /// The same from 5 s on, for what only a person can mend.
     pub(crate) fn slow_delay(&mut self) -> Duration {
-        self.attempt = self.attempt.saturating_add(1);
-        self.jitter(LONGEST)
+        self.doubled(FIRST_SLOW)
     }
 
     /// The connection served its purpose: begin anew.
@@ -40,7 +39,9 @@ impl Backoff {
         self.attempt = 0;
     }
 
-    fn jitter(&mut self, delay: Duration) -> Duration {
+    fn doubled(&mut self, first: Duration) -> Duration {
+        let delay = first.saturating_mul(1 << self.attempt.min(16)).min(LONGEST);
+        self.attempt = self.attempt.saturating_add(1);
         self.seed = split_mix(self.seed);
         let percent = 75 + u32::try_from(self.seed % 51).unwrap_or(0);
         delay * percent / 100
@@ -73,6 +74,17 @@ mod tests {
             }
             assert_eq!(backoff.attempt(), 40);
         }
+    }
+
+    #[test]
+    fn what_a_person_must_mend_is_tried_slowly() {
+        let mut backoff = Backoff::new(7);
+        let delays = [(); 4].map(|()| backoff.slow_delay());
+        assert!(delays[0] >= FIRST_SLOW * 3 / 4, "{delays:?}");
+        assert!(
+            delays[3] >= LONGEST * 3 / 4 && delays[3] <= LONGEST * 5 / 4,
+            "{delays:?}"
+        );
     }
 
     #[test]

@@ -373,6 +373,10 @@ impl Failure {
                     names.instance
                 ),
             ),
+            b"42602" => Self::misconfigured(
+                format!("{server}: {said}"),
+                "choose a slot name of lower case letters, digits and _, of at most 63 bytes",
+            ),
             b"58P01" => Self::needs_resync(format!("{server}: {said}"), names),
             b"0A000" => {
                 Self::misconfigured(format!("{server}: {said}"), "use PostgreSQL 10 or later")

@@ -27,6 +27,8 @@ use crate::table::ReplicaIdentity;
 const PUBLISHES_TRUNCATE: u32 = 110_000;
 const PUBLISHES_PARTITIONED: u32 = 130_000;
 const KEYED_SUFFIX: &str = "_keyed";
+/// What is left of a long name beside `_`, eight digits and the suffix.
+const KEYED_STEM_BYTES: usize = NAME_BYTES_MAX - 15;
 
 /// What exists under our names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +52,25 @@ pub(crate) enum Layout {
     Pair,
 }
 
-/// The second publication's name.
+/// The second publication's name. Where the server would cut it, its own cut form, with a hash of the whole
+/// name so that two long names do not meet.
 pub(crate) fn keyed_name(publication: &str) -> String {
-    format!("{publication}{KEYED_SUFFIX}")
+    let name = format!("{publication}{KEYED_SUFFIX}");
+    if name.len() <= NAME_BYTES_MAX {
+        return name;
+    }
+    let end = (0..=KEYED_STEM_BYTES)
+        .rev()
+        .find(|&end| publication.is_char_boundary(end));
+    let stem = publication.get(..end.unwrap_or(0)).unwrap_or_default();
+    format!("{stem}_{:08x}{KEYED_SUFFIX}", fnv1a(publication.as_bytes()))
+}
+
+/// FNV-1a, 32 bits: the name must be the same for ever.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// All names of a layout.
@@ -64,17 +82,15 @@ pub(crate) fn names_of(layout: Layout, publication: &str) -> Vec<String> {
 }
 
 /// # Errors
-/// The server would cut the second name, or take neither.
+/// The server would cut the name, or not take it.
 pub(crate) fn check_name(publication: &str) -> Result<(), Failure> {
-    let fits = !publication.is_empty()
-        && !publication.contains('\0')
-        && publication.len() + KEYED_SUFFIX.len() <= NAME_BYTES_MAX;
+    let fits = (1..=NAME_BYTES_MAX).contains(&publication.len()) && !publication.contains('\0');
     if fits {
         return Ok(());
     }
     Err(Failure::misconfigured(
-        format!("publication name {publication:?} must have 1 to 57 bytes"),
-        "choose a shorter name",
+        format!("publication name {publication:?} must have 1 to {NAME_BYTES_MAX} bytes"),
+        "choose another name",
     ))
 }
 

@@ -58,7 +58,7 @@ pub struct SourceConfig {
     pub slot: String,
     /// The slot goes with its connection. A lost connection then ends the source in `needs_resync`.
     pub slot_temporary: bool,
-    /// Publication, at most 57 bytes; the second one has `_keyed` appended.
+    /// Publication, at most 63 bytes; the second one has `_keyed` appended (shortened where that is too long).
     pub publication: String,
     /// Which tables are captured.
     pub tables: TableFilter,

@@ -70,3 +70,10 @@ pub struct TableStatus {
     /// What is missing, and the statement that mends it.
     pub warning: Option<String>,
 }
+
+/// Writes a value and tells whether it is a new one.
+pub(crate) fn update<T: PartialEq>(place: &mut T, value: T) -> bool {
+    let changed = *place != value;
+    *place = value;
+    changed
+}

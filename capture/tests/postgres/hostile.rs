@@ -236,6 +236,18 @@ async fn a_login_cut_at_any_byte_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_nothing_is_given_up_in_time() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("postgres://u@127.0.0.1:{port}/shop?sslmode=disable&connect_timeout=1");
+    let told = told(config(SourceUrl::parse(&url).unwrap())).await;
+    assert!(
+        told.contains("no answer from the server, stage=login waited_s=1"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn nonsense_in_answer_to_the_tls_request_is_an_error() {
     for answer in [
         &b""[..],

@@ -183,8 +183,17 @@ fn publications_are_made_only_before_there_is_anything_to_lose() {
 }
 
 #[test]
-fn a_name_whose_keyed_form_would_be_cut_is_refused() {
-    assert!(check_name(&"x".repeat(57)).is_ok());
-    assert!(check_name(&"x".repeat(58)).is_err());
+fn names_fit_what_the_server_keeps_of_them() {
+    assert_eq!(keyed_name("headwater_shop"), "headwater_shop_keyed");
+    assert_eq!(keyed_name(&"x".repeat(57)).len(), 63);
+    let (one, two) = ("x".repeat(62) + "1", "x".repeat(62) + "2");
+    assert_eq!(
+        keyed_name(&one),
+        format!("{}_7c11f904_keyed", "x".repeat(48))
+    );
+    assert_ne!(keyed_name(&one), keyed_name(&two));
+    assert!(keyed_name(&"ö".repeat(31)).len() <= 63);
+    assert!(check_name(&one).is_ok());
+    assert!(check_name(&"x".repeat(64)).is_err());
     assert!(check_name("").is_err());
 }

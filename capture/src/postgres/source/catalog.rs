@@ -21,6 +21,7 @@ use crate::postgres::error::ConnectionError;
 use crate::postgres::position::Lsn;
 use crate::postgres::publication::{self, Changes, Layout, Listed, alter_sql, keyed_name};
 use crate::postgres::query::{Row, column, flag};
+use crate::postgres::status::update;
 use crate::table::{Column, ReplicaIdentity};
 
 const QUERY_LIMIT: Duration = Duration::from_secs(40);
@@ -128,7 +129,14 @@ impl Catalog {
     }
 
     async fn poll(&mut self) -> Result<(), mpsc::error::SendError<Event>> {
-        match self.try_poll().await {
+        let had_connection = self.connection.is_some();
+        let mut found = self.try_poll().await;
+        if found.is_err() && had_connection {
+            // The server may close a connection that was idle for long; only a fresh one tells the truth.
+            self.connection = None;
+            found = self.try_poll().await;
+        }
+        match found {
             Ok(found) => {
                 self.warn(None);
                 if !found.is_empty() {
@@ -177,7 +185,8 @@ impl Catalog {
             .map(|reason| format!("the catalog cannot be read: {reason}"))
             .into_iter()
             .collect();
-        self.shared.show(|status| status.warnings = warnings);
+        self.shared
+            .show(|status| update(&mut status.warnings, warnings));
     }
 }
 
@@ -205,11 +214,7 @@ pub(super) async fn refresh(
     keeper.last_lsn = Some(listing.lsn);
     let matches = |table: &Listed| shared.config.tables.matches(&table.schema, &table.name);
     let tables = keeper.table_status(&listing, matches, &shared.names.publication);
-    shared.show(|status| {
-        if status.tables != tables {
-            status.tables = tables;
-        }
-    });
+    shared.show(|status| update(&mut status.tables, tables));
     let through_root = keeper.layout == Some(Layout::Single);
     let captured = listing.tables.iter().filter(|table| {
         table.published && matches(table) && (!table.is_partitioned() || through_root)

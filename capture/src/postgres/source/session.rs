@@ -23,7 +23,7 @@ use crate::postgres::publication::{self, Layout, PublicationPlan};
 use crate::postgres::query::{column, literal};
 use crate::postgres::slot::{self, SlotPlan, SlotRow};
 use crate::postgres::state::SourceState;
-use crate::postgres::status::ServerInfo;
+use crate::postgres::status::{ServerInfo, update};
 
 const QUERY_LIMIT: Duration = Duration::from_secs(40);
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -118,14 +118,13 @@ async fn open_connections(
         (known_server, captured_end),
     )
     .await?;
-    shared.show(|status| {
-        status.server = Some(ServerInfo {
-            version: facts.version.clone(),
-            system_id: identity.system_id,
-            timeline: identity.timeline,
-            database: identity.database.clone(),
-        });
-    });
+    let server = ServerInfo {
+        version: facts.version.clone(),
+        system_id: identity.system_id,
+        timeline: identity.timeline,
+        database: identity.database.clone(),
+    };
+    shared.show(|status| update(&mut status.server, Some(server)));
     Ok(Opened {
         replication,
         catalog,

@@ -23,6 +23,7 @@ use crate::postgres::connection::Connection;
 use crate::postgres::error::{Failure, ServerError, SqlState};
 use crate::postgres::message::{Frame, ReplicationMessage, ServerMessage};
 use crate::postgres::state::SourceState;
+use crate::postgres::status::update;
 
 /// Between two acknowledgements of durable commits.
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_millis(100);
@@ -229,10 +230,12 @@ impl Stream<'_> {
     fn show(&self, handover: &mut Handover) {
         let counters = assembler(handover).counters();
         self.shared.show(|status| {
-            status.counters = counters;
-            status.received_lsn = self.acknowledge.received();
-            status.confirmed_lsn = status.confirmed_lsn.max(self.acknowledge.told());
-            status.source_end_lsn = self.wal_end;
+            let confirmed = status.confirmed_lsn.max(self.acknowledge.told());
+            // Each of them is written: no short circuit.
+            update(&mut status.counters, counters)
+                | update(&mut status.received_lsn, self.acknowledge.received())
+                | update(&mut status.confirmed_lsn, confirmed)
+                | update(&mut status.source_end_lsn, self.wal_end)
         });
     }
 
@@ -261,9 +264,10 @@ impl Stream<'_> {
         if matches!(sent, Ok(Ok(()))) {
             drop(timeout(END_OF_STREAM_LIMIT, self.until_copy_done()).await);
         }
-        self.shared.show(|status| {
-            status.confirmed_lsn = status.confirmed_lsn.max(self.acknowledge.told());
-        });
+        let told = self.acknowledge.told();
+        let show_told = |confirmed: &mut u64| update(confirmed, told.max(*confirmed));
+        self.shared
+            .show(|status| show_told(&mut status.confirmed_lsn));
         self.connection.close(LAST_STATUS_LIMIT).await;
     }
 

@@ -77,9 +77,9 @@ impl Shared {
         Failure::from_connection(error, &self.names)
     }
 
-    /// Changes the published status.
-    pub(super) fn show(&self, change: impl FnOnce(&mut SourceStatus)) {
-        self.status.send_modify(change);
+    /// Changes the published status; `change` tells whether it changed anything.
+    pub(super) fn show(&self, change: impl FnOnce(&mut SourceStatus) -> bool) {
+        self.status.send_if_modified(change);
     }
 
     /// Enters a state and logs it once. The same state again keeps its time.

@@ -451,7 +451,9 @@ fn a_reader_waits_through_a_restart_of_headwater() {
         spine.headwater.bootstrap(),
         spine.headwater.topic("customers"),
     );
-    let mut readers = Client::ALL.map(|client| client.read(&bootstrap, &topic, Place::End, 2));
+    // kcat gives up when its only broker is gone.
+    let mut readers =
+        [Client::Python, Client::Java].map(|client| client.read(&bootstrap, &topic, Place::End, 2));
     for reader in &mut readers {
         reader.wait_at_end();
     }

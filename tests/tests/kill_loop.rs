@@ -38,6 +38,12 @@ use headwater_tests::{
 const WRITERS: u64 = 3;
 const KILLS_A_ROUND: u64 = 20;
 
+/// Between two scripts of a writer.
+const PAUSE: Duration = Duration::from_millis(15);
+
+/// How long the rest of a round may take to arrive. A debug build on a busy machine has much to catch up with.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(120);
+
 /// How many faults are worth showing.
 const FAULTS_SHOWN: usize = 10;
 
@@ -228,9 +234,11 @@ fn last_lines(text: &str, count: usize) -> String {
         .join("\n")
 }
 
+/// With short pauses: the judge reads everything that was written, several times.
 fn write_along(writer: &mut Writer, session: &mut Session, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         session.run(&writer.script());
+        thread::sleep(PAUSE);
     }
 }
 
@@ -265,7 +273,7 @@ fn wait_for_everything(postgres: &Postgres, headwater: &mut Headwater, round: u6
     postgres.execute(&workload::end_mark(round));
     let topic = headwater.topic("audit");
     let wanted = format!("\"seq\":{round},");
-    headwater.wait_until("the last record has arrived", |headwater| {
+    headwater.wait_within(CATCH_UP_LIMIT, "the last record has arrived", |headwater| {
         let Ok(mut wire) = Wire::connect(&headwater.bootstrap()) else {
             return false;
         };

@@ -147,8 +147,18 @@ impl Headwater {
     }
 
     /// Waits until `condition` holds. Panics with the log if the process ends or it takes too long.
-    pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
-        let held = clock::poll(START_LIMIT, || {
+    pub fn wait_until(&mut self, what: &str, condition: impl FnMut(&Self) -> bool) {
+        self.wait_within(START_LIMIT, what, condition);
+    }
+
+    /// The same with a limit of one's own.
+    pub fn wait_within(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        mut condition: impl FnMut(&Self) -> bool,
+    ) {
+        let held = clock::poll(limit, || {
             if condition(self) {
                 return Some(true);
             }

@@ -4,6 +4,7 @@
 //! write them down. Everything here has been checked, except what only the system can tell (whether an address
 //! is free, a directory writable, a database there).
 
+mod advertised;
 pub mod error;
 pub mod file;
 pub mod secret;
@@ -13,6 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use headwater_capture::{encode::FeedFormat, filter::TableFilter, postgres::SourceUrl};
 
+pub use self::advertised::Advertised;
 use crate::{instance::channel::ChannelSource, limits};
 
 /// Everything a broker is told.
@@ -41,15 +43,6 @@ pub struct ListenerConfig {
     pub advertised: Option<Advertised>,
     /// Lets a listener without authentication leave loopback.
     pub allow_unauthenticated: bool,
-}
-
-/// An address as Metadata tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advertised {
-    /// Name or address.
-    pub host: String,
-    /// 1-65535.
-    pub port: u16,
 }
 
 /// What a Kafka connection may do.

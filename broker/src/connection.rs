@@ -24,7 +24,6 @@ use crate::{
     budget::Share,
     context::{Session, Shared},
     dispatch::{Answer, dispatch},
-    hush::printable,
     limits::READ_AHEAD_BYTES,
 };
 
@@ -159,15 +158,6 @@ impl Connection {
         let Some(unsaid) = self.shared.refusals.admit(self.shared.clock.monotonic()) else {
             return;
         };
-        // The reason may be longer than a client's string; what a client wrote in it is already cut.
-        let reason: String = reason
-            .chars()
-            .flat_map(|c| {
-                printable(c.encode_utf8(&mut [0; 4]))
-                    .chars()
-                    .collect::<Vec<_>>()
-            })
-            .collect();
         warn!(%peer, reason, unsaid, "connection {verb}");
     }
 }

@@ -66,9 +66,6 @@ pub const STOP_GRACE: Duration = Duration::from_millis(800);
 /// How long the log threads may take to end at a stop (the source's farewell included).
 pub const STOP_INSTANCES: Duration = Duration::from_millis(1_000);
 
-/// Characters of a client's string that go into a log line or an error message.
-pub const CLIENT_TEXT_CHARS: usize = 80;
-
 /// Log lines of one kind in [`LOG_WINDOW`]; what is over is counted and told with the next line.
 pub const LOG_LINES_PER_WINDOW: u32 = 5;
 

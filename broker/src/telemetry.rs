@@ -58,18 +58,29 @@ impl LogLevel {
     }
 }
 
+/// The target of the line that says where the broker listens: written at every level.
+pub(crate) const READY: &str = "headwater::ready";
+
 /// Starts logging to `writer`, once in a process. `HEADWATER_LOG` (directives as of `tracing`'s `EnvFilter`)
 /// goes before the configuration.
 pub fn init<W>(config: &LogConfig, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_from_env("HEADWATER_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{},sled=warn", config.level.name())));
+    init_with(&directives(config.level), config.format, writer);
+}
+
+/// [`init`] with directives instead of a level.
+pub(crate) fn init_with<W>(directives: &str, format: LogFormat, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter =
+        EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| EnvFilter::new(directives));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer);
-    let started = match config.format {
+    let started = match format {
         LogFormat::Text => builder
             .with_target(false)
             .with_ansi(std::io::stderr().is_terminal())
@@ -82,4 +93,14 @@ where
     };
     // A second start in one process (an embedding program that logs by itself) keeps the first.
     drop(started);
+}
+
+/// sled tells at `info` what no operator needs.
+fn directives(level: LogLevel) -> String {
+    let sled = if level == LogLevel::Error {
+        "error"
+    } else {
+        "warn"
+    };
+    format!("{},sled={sled},{READY}=info", level.name())
 }

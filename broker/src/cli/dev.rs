@@ -22,8 +22,11 @@ use crate::{
         SourceConfig, StorageConfig, check_listeners, check_name,
     },
     limits::NAME_CHARS,
-    telemetry::{self, LogConfig},
+    telemetry::{self, LogFormat},
 };
+
+/// What is logged. States of the source are told by [`report`] and by the last line, once and not twice.
+const LOGGED: &str = "warn,headwater_capture::postgres::source=off";
 
 /// How often the status is looked at.
 const TICKS_PER_SECOND: u64 = 4;
@@ -116,7 +119,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
 
 /// Runs until a signal comes, the log fails, or the source turns out to be unusable at the first attempt.
 pub(super) async fn run(dev: Dev, screen: &Screen) -> Result<(), Exit> {
-    telemetry::init(&LogConfig::default(), screen.clone());
+    telemetry::init_with(LOGGED, LogFormat::Text, screen.clone());
     serve::raise_file_limit();
     let mut signals = serve::Signals::catch()?;
     let broker = Broker::start(dev.broker).await?;
@@ -159,11 +162,17 @@ async fn unusable(broker: &RunningBroker) -> String {
     }
 }
 
+/// The reason and what to do, in one line.
 fn told(state: &SourceState) -> String {
     let reason = state.reason().unwrap_or(state.name());
-    match state.fix() {
-        Some(fix) => format!("{reason}: {fix}"),
-        None => reason.to_owned(),
+    match (state, state.fix()) {
+        (_, Some(fix)) => format!("{reason}: {fix}"),
+        (SourceState::Reconnecting { .. }, None) => {
+            format!(
+                "cannot reach the source: {reason}: check host and port, and that the server runs"
+            )
+        }
+        (_, None) => reason.to_owned(),
     }
 }
 

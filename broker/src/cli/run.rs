@@ -16,7 +16,7 @@ pub(super) async fn run(loaded: file::Loaded) -> Result<(), Exit> {
     serve::raise_file_limit();
     let mut signals = serve::Signals::catch()?;
     let broker = Broker::start(loaded.broker).await?;
-    info!("{}", serve::ready_line(&broker));
+    info!(target: telemetry::READY, "{}", serve::ready_line(&broker));
     let failure = tokio::select! {
         () = signals.received() => None,
         failure = broker.failed() => Some(failure),

@@ -60,7 +60,7 @@ impl ConfigError {
 /// stay, but for the name of a type that means nothing to an operator. (The keys are taken from the message so that the structs stay the one list of them.)
 fn suggested(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown field ") else {
-        return message.replace("expected usize", "expected a whole number");
+        return message.replace(" usize", " whole number");
     };
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let Some(unknown) = quoted.next() else {

@@ -142,6 +142,18 @@ const MISTAKES: &[Mistake] = &[
         &["whole number"],
     ),
     ("connections_max = 100", "connections_max = -1", 6, &["-1"]),
+    (
+        "connections_max = 100",
+        "connections_max = 0",
+        6,
+        &["nonzero whole number"],
+    ),
+    (
+        "idle_close = \"5min\"",
+        "idle_close = \"0s\"",
+        0,
+        &["kafka.idle_close", "0"],
+    ),
     ("connections_max = 100", "connections_max 100", 6, &["="]),
     ("\"5min\"", "\"5 fortnights\"", 7, &["fortnights", "min"]),
     ("\"16MiB\"", "\"16MB\"", 27, &["16MB", "MiB"]),

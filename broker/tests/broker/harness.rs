@@ -160,6 +160,19 @@ pub(crate) fn table(key: TableKey, name: &str) -> Table {
     }
 }
 
+/// One record of one table, and its commit.
+pub(crate) fn group_of(table: TableKey) -> TransactionGroup {
+    TransactionGroup {
+        batches: vec![batch(table, &[(1_700_000_000_000, vec![b'x'; 100])])],
+        commit: Some(Commit {
+            position: vec![255],
+            commit_time_ms: None,
+            transactions: 1,
+            changes: 1,
+        }),
+    }
+}
+
 fn batch(table: TableKey, records: &[(i64, Vec<u8>)]) -> TableBatch {
     let mut builder = BatchBuilder::new();
     for (time_ms, value) in records {

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use headwater_capture::{Captured, TableKey, TransactionGroup};
+
 use crate::{
-    harness::{Harness, ORDERS, ORDERS_KEY, Settings, start_on},
+    harness::{Harness, ORDERS, ORDERS_KEY, Settings, group_of, start_on},
     wire::{Client, Fetch, offsets},
 };
 
@@ -77,4 +79,66 @@ async fn the_log_goes_on_after_a_restart_with_the_same_ids() {
     assert_eq!(before.cluster_id, after.cluster_id);
     assert_eq!(before.topics, after.topics);
     broker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_fails_is_told_and_the_stop_says_so_too() {
+    let harness = Harness::start().await;
+    // Records of a table that was never announced: the log thread cannot know where they go.
+    let group = group_of(TableKey(99));
+    harness
+        .feeder
+        .captured
+        .send(Captured::Group(group))
+        .await
+        .unwrap();
+    let failure = tokio::time::timeout(Duration::from_secs(10), harness.broker.failed())
+        .await
+        .unwrap();
+    assert!(
+        failure.contains("shop") && failure.contains("announced"),
+        "{failure}"
+    );
+    let mut client = harness.client().await;
+    assert_eq!(
+        client.metadata().await.topics.len(),
+        2,
+        "what was durable can still be read"
+    );
+    assert_eq!(harness.broker.stop().await, Err(failure));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_in_parts_is_visible_at_its_end_only_and_a_rewind_forgets_it() {
+    let mut harness = Harness::start().await;
+    harness.commit_one(ORDERS_KEY, 1_700_000_000_000, 100).await;
+    let part = || {
+        Captured::Group(TransactionGroup {
+            commit: None,
+            ..group_of(ORDERS_KEY)
+        })
+    };
+    harness.feeder.captured.send(part()).await.unwrap();
+    harness.feeder.captured.send(part()).await.unwrap();
+    let mut client = harness.client().await;
+    let fetch = Fetch {
+        wait_ms: 200,
+        ..Fetch::of(ORDERS, 1)
+    };
+    assert!(
+        offsets(&client.fetch(fetch).await).is_empty(),
+        "its commit has not come"
+    );
+    harness
+        .feeder
+        .captured
+        .send(Captured::Rewind)
+        .await
+        .unwrap();
+    harness.feeder.captured.send(part()).await.unwrap();
+    harness.commit_one(ORDERS_KEY, 1_700_000_000_000, 100).await;
+    assert_eq!(
+        offsets(&client.fetch(Fetch::of(ORDERS, 0)).await),
+        [0, 1, 2]
+    );
 }

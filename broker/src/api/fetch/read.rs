@@ -47,6 +47,8 @@ impl Reader {
         let batches = batches(partition, offset, bytes_max).await?;
         let bytes = batches.iter().map(Bytes::len).sum();
         if self.taken > 0 && bytes > bytes_max {
+            // Nor would the batches of later partitions: they are not read in vain.
+            self.bytes_left = 0;
             return Ok(Vec::new());
         }
         self.taken += bytes;

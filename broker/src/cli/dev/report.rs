@@ -1,6 +1,8 @@
 //! What `dev` tells: topics as they appear, warnings, the line to copy, and how things are.
 
-use headwater_capture::postgres::{SourceState, SourceStatus};
+use std::collections::HashSet;
+
+use headwater_capture::postgres::{SourceState, SourceStatus, TableStatus};
 
 use crate::{RunningBroker, status::lag};
 
@@ -18,7 +20,7 @@ const LIVE_TICKS: u64 = 2;
 pub(super) struct Report {
     live: bool,
     topics: usize,
-    warnings: Vec<String>,
+    warnings: HashSet<String>,
     state: Option<&'static str>,
     /// Ticks since the last status line.
     ticks: u64,
@@ -39,7 +41,7 @@ impl Report {
         Self {
             live,
             topics: 0,
-            warnings: Vec::new(),
+            warnings: HashSet::new(),
             state: None,
             ticks: 0,
             last: None,
@@ -74,21 +76,16 @@ impl Report {
             )),
             (state, _) => state
                 .reason()
-                .map(|reason| format!("{}: {reason}", state.name())),
+                .map(|_| format!("{}: {}", state.name(), super::told(state))),
         }
     }
 
     fn warning_news(&mut self, status: &SourceStatus) -> Vec<String> {
-        let of_tables = status
-            .tables
-            .iter()
-            .filter_map(|table| table.warning.as_ref());
-        let all = status.warnings.iter().chain(of_tables);
+        let of_tables = status.tables.iter().filter_map(table_warning);
+        let all = status.warnings.iter().cloned().chain(of_tables);
         let new: Vec<String> = all
-            .filter(|line| !self.warnings.contains(line))
-            .cloned()
+            .filter(|line| self.warnings.insert(line.clone()))
             .collect();
-        self.warnings.extend(new.iter().cloned());
         new.into_iter()
             .map(|line| format!("note: {line}"))
             .collect()
@@ -133,6 +130,10 @@ impl Report {
             return None;
         }
         let ticks = std::mem::take(&mut self.ticks);
+        if self.last.is_none() && !self.live {
+            self.last = Some(now);
+            return None;
+        }
         let before = self.last.replace(now).map_or(now.rows, |last| last.rows);
         let rate = per_second(now.rows.saturating_sub(before), ticks);
         let behind = lag(&status, broker.wall_ms()).seconds;
@@ -148,6 +149,11 @@ impl Report {
 
 fn per_second(rows: u64, ticks: u64) -> String {
     grouped(rows * super::TICKS_PER_SECOND / ticks.max(1))
+}
+
+fn table_warning(table: &TableStatus) -> Option<String> {
+    let warning = table.warning.as_ref()?;
+    Some(format!("table {}.{}: {warning}", table.schema, table.name))
 }
 
 /// 1234567 as 1,234,567.

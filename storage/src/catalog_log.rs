@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Its name in the data directory.
-const CATALOG_LOG: &str = "catalog.log";
+pub(crate) const CATALOG_LOG: &str = "catalog.log";
 
 /// One thing of a change, as JSON.
 pub(crate) type Thing = Vec<u8>;

@@ -13,13 +13,18 @@
 mod format_file;
 mod lock;
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fs::{self, File},
+    path::Path,
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use crate::{
     catalog::{Catalog, CatalogChange, store::CatalogStore},
+    catalog_log::CATALOG_LOG,
     disk::{SegmentStore, real::RealDisk},
     error::StorageError,
     journal::{Journal, JournalOptions, JournalSetup, Now, TopicEpochs},
@@ -32,6 +37,9 @@ use crate::{
 
 /// sled's folder.
 const META: &str = "meta";
+
+/// The journals' folder.
+const JOURNAL: &str = "journal";
 
 /// How a data directory is opened. The default is what production uses.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +75,7 @@ impl DataDirectory {
             Arc::new(RealDisk::open(path).map_err(|error| open_error(path, error))?);
         // Whose the directory is comes before anything is made in it.
         format_file::open(&*disk).map_err(|error| within(path, error))?;
-        let meta = Arc::new(SledMeta::open(&path.join(META))?);
+        let meta = Arc::new(open_sled(path)?);
         let opened = Self::open_on(disk, meta, options).map_err(|error| within(path, error))?;
         Ok(Self {
             _lock: Some(lock),
@@ -157,6 +165,21 @@ impl DataDirectory {
     pub fn change(&self, changes: Vec<CatalogChange>) -> Result<Arc<Catalog>, StorageError> {
         self.catalog.change(&changes)
     }
+}
+
+/// Opens sled. What a first start left that died before sled was whole is made anew: nothing was ever in it.
+fn open_sled(path: &Path) -> Result<SledMeta, StorageError> {
+    let meta = path.join(META);
+    let opened = SledMeta::open(&meta);
+    let used = [CATALOG_LOG, JOURNAL]
+        .iter()
+        .any(|name| path.join(name).exists());
+    if used || !matches!(opened, Err(StorageError::Damaged(_))) {
+        return opened;
+    }
+    tracing::warn!("sled was not whole after the first start; it is made anew");
+    fs::remove_dir_all(&meta).map_err(|error| open_error(&meta, error))?;
+    SledMeta::open(&meta)
 }
 
 /// Names the directory in an error that does not.

@@ -132,6 +132,37 @@ fn sled_that_cannot_be_read_is_damage_with_a_fix_and_no_panic() {
 }
 
 #[test]
+fn a_snapshot_that_sled_had_begun_when_it_died_does_no_harm() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let directory = open(folder.path()).expect("opens");
+    directory.change(vec![instance(1)]).expect("changes");
+    drop(directory);
+    drop(open(folder.path()).expect("opens"));
+    for (name, bytes) in [("0000000000000000", 0), ("FFFFFFFFFFFFFFFF", 100)] {
+        let snapshot = format!("meta/snap.{name}.generating");
+        fs::write(folder.path().join(snapshot), vec![7; bytes]).expect("writes");
+    }
+    assert_eq!(
+        open(folder.path())
+            .expect("opens")
+            .catalog()
+            .change_number(),
+        1
+    );
+}
+
+#[test]
+fn a_sled_that_a_dead_first_start_left_is_made_anew() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    drop(open(folder.path()).expect("opens"));
+    drop(open(folder.path()).expect("opens"));
+    fs::remove_file(folder.path().join("catalog.log")).expect("removes");
+    fs::write(folder.path().join("meta/conf"), [0xff; 64]).expect("writes");
+    let directory = open(folder.path()).expect("opens");
+    directory.change(vec![instance(1)]).expect("changes");
+}
+
+#[test]
 fn sled_moved_away_is_refused_with_a_fix() {
     let folder = tempfile::tempdir().expect("makes a folder");
     let directory = open(folder.path()).expect("opens");
@@ -235,30 +266,38 @@ fn child_that_changes_the_catalog_until_it_is_killed() {
     }
 }
 
+fn child(path: &Path) -> std::process::Child {
+    Command::new(std::env::current_exe().expect("is known"))
+        .args([
+            "--exact",
+            "child_that_changes_the_catalog_until_it_is_killed",
+        ])
+        .args(["--ignored", "--nocapture"])
+        .env(CHILD_PATH, path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts")
+}
+
+/// The versions that a child says it has an answer for.
+fn answers(child: &mut std::process::Child) -> impl Iterator<Item = u64> + use<> {
+    let lines = BufReader::new(child.stdout.take().expect("is piped")).lines();
+    lines.filter_map(|line| line.ok()?.split_once("answered ")?.1.parse().ok())
+}
+
 #[test]
-fn answered_changes_survive_kill_9() {
+fn answered_changes_survive_kill_9_at_any_time_also_within_a_start() {
     let folder = tempfile::tempdir().expect("makes a folder");
     let mut answered = 0;
-    for round in 0..8u64 {
-        let mut child = Command::new(std::env::current_exe().expect("is known"))
-            .args([
-                "--exact",
-                "child_that_changes_the_catalog_until_it_is_killed",
-            ])
-            .args(["--ignored", "--nocapture"])
-            .env(CHILD_PATH, folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("is piped")).lines();
-        let mut number =
-            || lines.find_map(|line| line.ok()?.split_once("answered ")?.1.parse::<u64>().ok());
-        answered = number().expect("gets going").max(answered);
-        thread::sleep(Duration::from_millis(17 * round));
-        child.kill().expect("is killed");
-        while let Some(later) = number() {
-            answered = later;
+    for round in 0..30u64 {
+        let mut child = child(folder.path());
+        let mut answers = answers(&mut child);
+        if round % 3 == 0 {
+            answered = answers.next().expect("gets going");
         }
+        thread::sleep(Duration::from_millis(3 * round));
+        child.kill().expect("is killed");
+        answered = answers.last().unwrap_or(answered);
         child.wait().expect("is gone");
         let found = open(folder.path())
             .expect("opens")
@@ -268,6 +307,7 @@ fn answered_changes_survive_kill_9() {
             found == answered || found == answered + 1,
             "{answered} answered, {found} found"
         );
+        answered = found;
     }
-    assert!(answered > 8);
+    assert!(answered > 10);
 }

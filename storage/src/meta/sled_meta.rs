@@ -9,6 +9,7 @@
 //!   [`COMMIT_BYTES_MAX`](super::COMMIT_BYTES_MAX)): larger pages would become files that sled never syncs.
 //! - Before opening, sled's files are synced and dropped from the page cache: after a failed sync they might show
 //!   bytes there that are not on the disk. After opening, the new names and `conf` are synced.
+//! - sled reads a snapshot that it had only begun to write as if it was whole: such files are removed.
 //! - sled reports some damage by a panic; every call here turns that into an error.
 
 use std::{
@@ -35,6 +36,9 @@ const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// sled lets go of its lock some time after it was dropped (spacejam/sled#1234).
 const LOCK_ATTEMPTS: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// What sled calls a snapshot until it is whole.
+const UNFINISHED_SNAPSHOT: &str = ".generating";
 
 /// An open sled store.
 pub struct SledMeta {
@@ -127,11 +131,18 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes sled's files durable as they are, and lets the next read come from the disk.
+/// Makes sled's files durable as they are, and lets the next read come from the disk. Removes snapshots that sled
+/// had begun when it died or the disk was full: it would take one for its newest and find it damaged.
 fn settle(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .ends_with(UNFINISHED_SNAPSHOT)
+        {
+            fs::remove_file(entry.path())?;
+        } else if entry.file_type()?.is_file() {
             let file = File::open(entry.path())?;
             file.sync_all()?;
             rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use headwater_storage::{
-    StorageError,
+    CatalogChange, StorageError,
+    disk::model::fault::{Fault, OperationKind},
     meta::memory::{CommitEnd, MemoryMeta},
 };
 
-use crate::world::{Between, History, LOG, World};
+use crate::world::{Between, History, LOG, World, schema};
 
 /// A whole history, and sled as it was after each change.
 fn complete() -> (History, World, Vec<MemoryMeta>) {
@@ -216,7 +217,7 @@ fn a_rewrite_that_ends_early_at_any_point_is_done_again() {
     for point in 0..dry.disk.operation_count() {
         for seed in 0..8 {
             let crashed = with_log(&world, &damaged, &metas[history.len()]);
-            let fault = headwater_storage::disk::model::fault::Fault::CrashAfter(100);
+            let fault = Fault::CrashAfter(100);
             crashed.disk.fail_at(point, fault);
             crashed.open().expect_err("dies");
             let world = crashed.after(Between::Seed(seed));
@@ -263,4 +264,45 @@ fn a_damaged_log_beside_a_sled_that_has_half_a_change_is_refused_or_mended_but_n
         "the third change is whole in the log"
     );
     assert_eq!(found(&history, &mended.after(Between::LoseAll)), 3);
+}
+
+/// Two tables whose definitions take a record each.
+fn two_wide_tables(names: [&str; 2]) -> Vec<CatalogChange> {
+    let schemas = [schema(7, names[0], 200_000), schema(8, names[1], 300_000)];
+    schemas.into_iter().map(CatalogChange::Schema).collect()
+}
+
+#[test]
+fn records_of_two_torn_changes_never_make_one() {
+    let (history, world, metas) = complete();
+    let sled = &metas[history.len()];
+    let start = world.disk.contents(LOG).expect("exists").len();
+    let directory = world.open().expect("opens");
+    directory
+        .change(two_wide_tables(["aaaa", "bbbb"]))
+        .expect("changes");
+    // The first record is torn, the second is there.
+    let mut torn = world.disk.contents(LOG).expect("exists");
+    torn[start + 100_000..start + 100_512].fill(0);
+    let second_record = torn[start + 1..]
+        .windows(4)
+        .position(|bytes| bytes == b"CREC");
+    let first_record_bytes = second_record.expect("takes two records") + 1;
+
+    let world = with_log(&world, &torn, sled);
+    assert_eq!(found(&history, &world), history.len(), "cut");
+    let directory = world.open().expect("opens");
+    world.disk.fail_nth(
+        OperationKind::Write,
+        1,
+        Fault::CrashAfter(first_record_bytes),
+    );
+    directory
+        .change(two_wide_tables(["AAAA", "BBBB"]))
+        .expect_err("dies");
+    assert_eq!(
+        found(&history, &world.after(Between::Kill)),
+        history.len(),
+        "cut again"
+    );
 }

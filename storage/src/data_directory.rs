@@ -4,7 +4,7 @@
 //! | name             | what                                                                    |
 //! |------------------|-------------------------------------------------------------------------|
 //! | `lock`           | empty; locked while a process has the directory open                    |
-//! | `FORMAT`         | version and id of the directory ([`format_file`])                       |
+//! | `FORMAT`         | version and id of the directory (`docs/format.md`, "FORMAT file")       |
 //! | `catalog.log`    | every change of the catalog ([`crate::catalog`])                        |
 //! | `meta/`          | sled ([`crate::meta::key`])                                             |
 //! | `journal/`       | each instance's journal ([`crate::journal`])                            |

@@ -22,23 +22,32 @@ const BETWEEN: [Between; 9] = [
 
 /// Starts again after `between`: every answered change is there, at most one more; what is shown survives the
 /// next power cut; the history goes on to its end.
-fn check_restart(history: &History, crashed: &World, answered: usize, between: Between) {
+fn check_restart(
+    case: &str,
+    history: &History,
+    crashed: &World,
+    answered: usize,
+    between: Between,
+) {
+    let case = format!("{case}, {answered} answered, then {between:?}");
     let world = crashed.after(between);
-    let directory = world.open().expect("opens again");
-    let found = history.check(&directory.catalog());
+    let found = opened(&case, history, &world);
     assert!(
         found == answered || found == answered + 1,
-        "{answered} answered, {found} found"
+        "{case}: {found} found"
     );
-
-    let again = world
-        .after(Between::LoseAll)
-        .open()
-        .expect("opens after a power cut");
-    assert_eq!(history.check(&again.catalog()), found, "shown, then lost");
+    let again = opened(&case, history, &world.after(Between::LoseAll));
+    assert_eq!(again, found, "{case}: shown, then lost");
     let (end, result) = world.run(history);
-    result.expect("goes on");
-    assert_eq!(end, history.len());
+    assert!(result.is_ok(), "{case}: does not go on: {result:?}");
+    assert_eq!(end, history.len(), "{case}");
+}
+
+/// How many changes a start finds.
+fn opened(case: &str, history: &History, world: &World) -> usize {
+    let directory = world.open();
+    assert!(directory.is_ok(), "{case}: does not open: {directory:?}");
+    directory.map_or(0, |directory| history.check(&directory.catalog()))
 }
 
 fn crash_everywhere(
@@ -55,8 +64,8 @@ fn crash_everywhere(
             fault(&world, point);
             let (answered, result) = world.run(history);
             result.expect_err("failed somewhere");
-            println!("point {point}, {answered} answered, then {between:?}");
-            check_restart(history, &world, answered, between);
+            let case = format!("point {point}");
+            check_restart(&case, history, &world, answered, between);
         }
     }
 }
@@ -75,7 +84,7 @@ fn answered_changes_survive_a_crash_before_any_disk_operation() {
 fn answered_changes_survive_a_crash_within_any_write() {
     let within = |w: &World, n| {
         w.disk
-            .fail_nth(OperationKind::Write, n + 1, Fault::CrashAfter(13))
+            .fail_nth(OperationKind::Write, n + 1, Fault::CrashAfter(13));
     };
     let writes = |w: &World| {
         let operations = w.disk.operations();
@@ -148,8 +157,8 @@ fn a_start_that_dies_anywhere_loses_nothing() {
                     world.disk.fail_at(point, fault);
                     world.open().expect_err("dies");
                     for second in BETWEEN.into_iter().take(5) {
-                        println!("commit {commit} {first:?} {point} {fault:?} {second:?}");
-                        check_restart(&history, &world, answered, second);
+                        let case = format!("commit {commit} {first:?} point {point} {fault:?}");
+                        check_restart(&case, &history, &world, answered, second);
                     }
                 }
             }

@@ -93,6 +93,8 @@ struct Seen {
     /// Ends of all topics at one moment, without repetition.
     snapshots: Vec<Snapshot>,
     connections: u64,
+    /// From the start of the process until it took clients.
+    slowest_start: Duration,
     faults: Vec<String>,
 }
 
@@ -140,11 +142,15 @@ impl Run {
             for (writer, session) in writers {
                 scope.spawn(|| write_along(writer, session, &stop_writing));
             }
-            kill_often(&mut self.headwater, &mut self.killer, kills);
+            let slowest_start = kill_often(&mut self.headwater, &mut self.killer, kills);
             stop_writing.store(true, Ordering::Relaxed);
             wait_for_everything(&self.postgres, &mut self.headwater, self.round);
             stop_reading.store(true, Ordering::Relaxed);
-            reading.join().expect("the reader does not panic")
+            let seen = reading.join().expect("the reader does not panic");
+            Seen {
+                slowest_start,
+                ..seen
+            }
         });
         self.judge(&seen, kills);
     }
@@ -174,12 +180,14 @@ impl Run {
             self.start.insert(logged.topic.clone(), logged.offset + 1);
         }
         eprintln!(
-            "round {}: {kills} kills, {} transactions, {} changes, {} snapshots by a reader over {} connections: right",
+            "round {}: {kills} kills, {} transactions, {} changes, {} snapshots by a reader over {} connections, \
+             slowest start {} ms: right",
             self.round,
             history.len(),
             log.len(),
             seen.snapshots.len(),
             seen.connections,
+            seen.slowest_start.as_millis(),
         );
     }
 
@@ -242,8 +250,10 @@ fn write_along(writer: &mut Writer, session: &mut Session, stop: &AtomicBool) {
     }
 }
 
-/// Some kills hit a broker that has just been started, most one that has been at work for a while.
-fn kill_often(headwater: &mut Headwater, random: &mut Random, kills: u64) {
+/// Some kills hit a broker that has just been started, most one that has been at work for a while. Gives the
+/// longest time from the start of the process until it took clients.
+fn kill_often(headwater: &mut Headwater, random: &mut Random, kills: u64) -> Duration {
+    let mut slowest = Duration::ZERO;
     for _ in 0..kills {
         if random.one_in(4) {
             thread::sleep(Duration::from_millis(random.within(0..300)));
@@ -255,9 +265,15 @@ fn kill_often(headwater: &mut Headwater, random: &mut Random, kills: u64) {
         if random.one_in(3) {
             thread::sleep(Duration::from_millis(random.within(0..200)));
         }
+        let started = clock::now();
         headwater.spawn_again();
+        if !random.one_in(4) {
+            headwater.wait_until("it takes clients", Headwater::is_ready);
+            slowest = slowest.max(started.elapsed());
+        }
     }
     headwater.wait_running();
+    slowest
 }
 
 /// Commits a last row and waits until it has arrived: behind it nothing is on its way.

@@ -55,10 +55,10 @@ impl Source {
         ours.map(|(number, line)| (number, line.split("//").next().unwrap_or_default()))
     }
 
-    /// Whether it is compiled for tests only.
+    /// Whether it is no part of what is shipped: tests, measurements.
     fn is_test(&self) -> bool {
         let mut parts = self.path.split('/');
-        parts.any(|part| matches!(part, "tests" | "tests.rs" | "benches"))
+        parts.any(|part| matches!(part, "tests" | "tests.rs" | "benches" | "examples"))
     }
 
     /// Where code has one of these words.

@@ -32,6 +32,8 @@ pub(super) struct Handover {
     open_tables: Vec<Table>,
     tables_bytes: usize,
     rewind: bool,
+    /// The next position is due as soon as there is one.
+    is_hurried: bool,
 }
 
 impl Handover {
@@ -52,6 +54,7 @@ impl Handover {
             open_tables: Vec::new(),
             tables_bytes: 0,
             rewind: false,
+            is_hurried: false,
         }
     }
 
@@ -97,7 +100,7 @@ impl Handover {
         let is_time = self
             .handed_over_ms
             .is_some_and(|then| self.now_ms < then || self.now_ms.saturating_sub(then) >= interval);
-        moved > 0 && (is_time || moved >= self.limits.idle_position_bytes)
+        moved > 0 && (self.is_hurried || is_time || moved >= self.limits.idle_position_bytes)
     }
 
     /// The commit that goes with the transactions taken.
@@ -105,6 +108,7 @@ impl Handover {
         let (commit_lsn, end_lsn) = self.assembled;
         self.handed_over_end_lsn = end_lsn;
         self.handed_over_ms = Some(self.now_ms);
+        self.is_hurried = false;
         let position = Position {
             system_id: self.system_id,
             timeline: self.timeline,
@@ -215,6 +219,12 @@ impl Assembler {
         if self.open.is_none() && wal_end > self.handover.assembled.1 {
             self.handover.assembled = (wal_end, wal_end);
         }
+    }
+
+    /// The server waits for a confirmation of all that it has sent, as it does before it shuts down: the next
+    /// position is recorded at once, rows or not.
+    pub fn hurry_position(&mut self) {
+        self.handover.is_hurried = true;
     }
 
     /// Forgets the open transaction; the next connection resumes at [`Assembler::handed_over_end_lsn`] and

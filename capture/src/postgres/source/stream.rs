@@ -392,6 +392,10 @@ fn take_data(body: &[u8], assembler: &mut Assembler, now: i64) -> Result<Told, R
             reply_requested,
         } => {
             assembler.keepalive(wal_end, now);
+            if reply_requested {
+                // A server that shuts down waits until all it has sent is confirmed.
+                assembler.hurry_position();
+            }
             Ok(Told::Keepalive {
                 wal_end,
                 reply_requested,

@@ -219,6 +219,18 @@ fn a_clock_set_back_does_not_put_the_next_position_off() {
 }
 
 #[test]
+fn a_hurried_position_is_due_at_once_and_only_once() {
+    let mut harness = Harness::new(config());
+    harness.assembler.hurry_position();
+    assert!(!harness.assembler.has_ready(), "nothing has moved");
+    harness.assembler.keepalive(1_000, NOW_MS);
+    assert!(harness.assembler.has_ready());
+    assert!(harness.assembler.take().is_some());
+    harness.assembler.keepalive(2_000, NOW_MS + 1);
+    assert!(!harness.assembler.has_ready());
+}
+
+#[test]
 fn a_keepalive_inside_a_transaction_moves_nothing() {
     let mut harness = harness_with_orders(b'd');
     harness.push(&wire::begin(100, COMMIT_TIME_US, 1));

@@ -11,6 +11,7 @@ use headwater_capture::postgres::error::ConnectionError;
 use headwater_capture::postgres::{SourceUrl, SslMode};
 use tempfile::TempDir;
 
+use crate::ORDERS;
 use crate::reader::{Reader, config};
 use crate::server::{Server, hand_over, run};
 
@@ -224,6 +225,17 @@ async fn every_sslmode_checks_what_it_says() {
         missing.contains("sslrootcert=/nonexistent.crt"),
         "{missing}"
     );
+
+    // A stream of a few megabytes through TLS, both ways.
+    server.sql(ORDERS).await;
+    let mut reader = Reader::running(config(url(&format!("sslmode=verify-full{authority}")))).await;
+    server
+        .sql("INSERT INTO orders SELECT g, repeat('x', 500) FROM generate_series(1, 10000) g")
+        .await;
+    reader
+        .until("all rows", |reader| reader.changes.len() == 10_000)
+        .await;
+    reader.stop().await;
 
     // The same server by a name that its certificate does not hold.
     let by_name = |mode: SslMode| {

@@ -65,7 +65,7 @@ impl HttpServer {
             None => None,
             Some(address) => {
                 let bound = TcpListener::bind(address).await;
-                Some(bound.map_err(|error| format!("cannot listen on http {address}: {error}"))?)
+                Some(bound.map_err(|error| format!("cannot listen on http {address}: {error}; end what listens there, or choose another address"))?)
             }
         };
         Ok(Self { unix, tcp })

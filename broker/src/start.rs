@@ -37,7 +37,9 @@ pub enum StartError {
     #[error("{0}")]
     Config(String),
     /// An address cannot be listened on.
-    #[error("cannot listen on kafka {address}: {source}")]
+    #[error(
+        "cannot listen on kafka {address}: {source}; end what listens there, or choose another address"
+    )]
     Listen {
         /// Which.
         address: SocketAddr,

@@ -29,7 +29,7 @@ const COLUMNS: &[&str] = &[
 
 const CONNECTIONS: [usize; 3] = [1, 4, 20];
 const INSTANCE: &str = "fetch";
-/// At 610 bytes a row more than the ring of 32 MiB holds.
+/// At some 460 bytes a record 27 MB: more than is read, less than the ring of 32 MiB holds.
 const ROWS: u64 = 60_000;
 /// What is read: well inside the ring, so that no byte comes from a file.
 const READ_BYTES: usize = 24 << 20;

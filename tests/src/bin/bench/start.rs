@@ -19,7 +19,7 @@ const COLUMNS: &[&str] = &[
     "log MB",
 ];
 const INSTANCE: &str = "start";
-/// At 610 bytes a row about 300 MB of log.
+/// At some 460 bytes a record about 230 MB of log.
 const ROWS: u64 = 500_000;
 /// How long rows arrive before a kill.
 const LIVE: Duration = Duration::from_millis(500);

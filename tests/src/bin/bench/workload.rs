@@ -1,4 +1,4 @@
-//! The table all benches write: six columns, about 120 bytes a tuple, 610 bytes as JSON.
+//! The table all benches write: six columns, about 120 bytes a tuple, some 460 bytes as a record.
 
 use std::io;
 

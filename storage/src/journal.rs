@@ -37,7 +37,7 @@ use crate::{
         frame_bytes,
     },
     index::{FileIndex, IndexedFrame},
-    journal_file::SpareMaker,
+    journal_file::FileMaker,
     log::{Log, PublishedFrame},
     number::TopicNumber,
 };
@@ -62,8 +62,8 @@ pub struct JournalOptions {
     pub ring_bytes: usize,
     /// Frames of an unfinished group are written when this many bytes have gathered.
     pub write_bytes: usize,
-    /// The next file is prepared by a thread. Otherwise when it is needed, which delays a commit.
-    pub spare_in_background: bool,
+    /// The next file is made by a thread. Otherwise at once, which delays a commit.
+    pub prepare_in_background: bool,
 }
 
 impl Default for JournalOptions {
@@ -73,7 +73,7 @@ impl Default for JournalOptions {
             file_age: Duration::from_secs(3600),
             ring_bytes: 32 * 1024 * 1024,
             write_bytes: 1024 * 1024,
-            spare_in_background: true,
+            prepare_in_background: true,
         }
     }
 }
@@ -138,7 +138,7 @@ pub struct Journal {
     open: OpenGroup,
     /// Number of the next group; never goes back.
     next_group: u64,
-    spares: SpareMaker,
+    files: FileMaker,
     /// A file got its name since the directory was last synced.
     directory_dirty: bool,
     /// Why nothing is written any more.

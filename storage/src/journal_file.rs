@@ -1,7 +1,6 @@
 //! The files of a journal: their names, and the zero-written one that waits for its turn.
 //!
-//! `journal/<instance, 10 digits>/<number, 20 digits>.journal`; a waiting file ends in `.spare`
-//! (`docs/format.md`, "Files"). What is in them: `frame`, `walk`.
+//! `journal/<instance, 10 digits>/<number, 20 digits>.journal` (`docs/format.md`, "Files"). What is in them: `frame`, `walk`.
 
 use std::{io, sync::Arc, thread::JoinHandle};
 
@@ -11,7 +10,6 @@ use crate::{
 };
 
 const SUFFIX: &str = ".journal";
-const SPARE_SUFFIX: &str = ".spare";
 /// What a name has behind it while it is given anew.
 const AGAIN_SUFFIX: &str = ".again";
 const NUMBER_DIGITS: usize = 20;
@@ -26,34 +24,20 @@ pub(crate) fn name(folder: &str, number: u64) -> String {
     format!("{folder}/{number:020}{SUFFIX}")
 }
 
-/// What is in a journal's folder.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listing {
-    /// Ascending.
-    pub(crate) numbers: Vec<u64>,
-    /// Whole names.
-    pub(crate) spares: Vec<String>,
-}
-
-/// Lists `folder`. Names that are neither a journal file nor a spare are left alone. A start that died in
-/// [`name_again`] is completed.
-pub(crate) fn list(disk: &dyn SegmentStore, folder: &str) -> io::Result<Listing> {
-    for file in disk.list(folder)? {
-        let number = file.strip_suffix(AGAIN_SUFFIX).and_then(number_of);
-        if let Some(number) = number {
-            disk.rename(&format!("{folder}/{file}"), &name(folder, number))?;
-        }
-    }
-    let mut listing = Listing::default();
+/// The numbers of the files in `folder`, ascending. Other names are left alone. A start that died in [`name_again`] is
+/// completed.
+pub(crate) fn list(disk: &dyn SegmentStore, folder: &str) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
     for file in disk.list(folder)? {
         if let Some(number) = number_of(&file) {
-            listing.numbers.push(number);
-        } else if file.ends_with(SPARE_SUFFIX) {
-            listing.spares.push(format!("{folder}/{file}"));
+            numbers.push(number);
+        } else if let Some(number) = file.strip_suffix(AGAIN_SUFFIX).and_then(number_of) {
+            disk.rename(&format!("{folder}/{file}"), &name(folder, number))?;
+            numbers.push(number);
         }
     }
-    listing.numbers.sort_unstable();
-    Ok(listing)
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Gives file `number` its name anew, as writing again does for bytes: after a failed directory sync the kernel may
@@ -71,26 +55,45 @@ fn number_of(file: &str) -> Option<u64> {
     plain.then(|| digits.parse().ok()).flatten()
 }
 
-/// A file written with zeros and synced, under a spare's name.
+/// A file to write next.
 #[derive(Debug)]
-pub(crate) struct Spare {
-    pub(crate) name: String,
+pub(crate) struct NextFile {
     pub(crate) handle: Arc<dyn SegmentFile>,
+    /// Its name survives a power cut already.
+    pub(crate) is_named: bool,
 }
 
-/// Keeps one spare ahead of need, made on a thread of its own: writing 64 MiB of zeros would stall a commit.
+type Made = io::Result<Arc<dyn SegmentFile>>;
+
+/// Makes files ahead of need, on a thread of its own: writing 64 MiB of zeros would stall a commit, and so would the
+/// directory sync, for which the file system may first write what other processes have written.
 #[derive(Debug)]
-pub(crate) struct SpareMaker {
+pub(crate) struct FileMaker {
     disk: Arc<dyn SegmentStore>,
     folder: String,
     bytes: u64,
-    /// Number of the next spare's name, in this run.
-    next: u64,
     in_background: bool,
-    waiting: Option<JoinHandle<io::Result<Spare>>>,
+    prepared: Option<(u64, Prepared)>,
 }
 
-impl SpareMaker {
+#[derive(Debug)]
+enum Prepared {
+    Being(JoinHandle<Made>),
+    Done(Made),
+}
+
+impl Prepared {
+    fn finish(self) -> Made {
+        let failed = |_| Err(io::Error::other("the thread that prepares files panicked"));
+        match self {
+            Self::Being(thread) => thread.join().unwrap_or_else(failed),
+            Self::Done(made) => made,
+        }
+    }
+}
+
+impl FileMaker {
+    /// Files of `bytes` zeros. Without `in_background`, [`FileMaker::prepare`] returns when the file is made.
     pub(crate) fn new(
         disk: Arc<dyn SegmentStore>,
         folder: String,
@@ -101,56 +104,60 @@ impl SpareMaker {
             disk,
             folder,
             bytes,
-            next: 1,
             in_background,
-            waiting: None,
+            prepared: None,
         }
     }
 
-    /// Starts to make the next spare, unless it is made or being made. Does nothing where spares are made when
-    /// they are taken, or no thread is to be had.
-    pub(crate) fn prepare(&mut self) {
-        if self.waiting.is_some() || !self.in_background {
+    /// Begins to make file `number`, name and zeros durable, unless one is made already.
+    pub(crate) fn prepare(&mut self, number: u64) {
+        if self.prepared.is_some() {
             return;
         }
-        let job = self.job();
-        let thread = std::thread::Builder::new().name("journal-spare".to_owned());
-        self.waiting = thread.spawn(job).ok();
-    }
-
-    /// The prepared spare; waits for it, or makes it now.
-    pub(crate) fn take(&mut self) -> io::Result<Spare> {
-        match self.waiting.take() {
-            Some(thread) => finish(thread),
-            None => self.job()(),
-        }
-    }
-
-    fn job(&mut self) -> impl FnOnce() -> io::Result<Spare> + Send + 'static {
-        let disk = Arc::clone(&self.disk);
-        let name = format!("{}/{:020}{SPARE_SUFFIX}", self.folder, self.next);
+        let (disk, folder) = (Arc::clone(&self.disk), self.folder.clone());
         let bytes = self.bytes;
-        self.next += 1;
-        move || {
-            let handle = disk.create(&name, bytes)?;
-            Ok(Spare { name, handle })
+        let job = move || {
+            let handle = disk.create(&name(&folder, number), bytes)?;
+            disk.sync_directory(&folder)?;
+            Ok(handle)
+        };
+        let prepared = if self.in_background {
+            let thread = std::thread::Builder::new().name("journal-file".to_owned());
+            thread.spawn(job).map(Prepared::Being)
+        } else {
+            Ok(Prepared::Done(job()))
+        };
+        // Without a thread it is made when it is needed.
+        self.prepared = prepared.ok().map(|prepared| (number, prepared));
+    }
+
+    /// File `number`: the prepared one, if need be under another name than thought, or one made now.
+    pub(crate) fn take(&mut self, number: u64) -> io::Result<NextFile> {
+        let wanted = name(&self.folder, number);
+        let Some((prepared_number, prepared)) = self.prepared.take() else {
+            let handle = self.disk.create(&wanted, self.bytes)?;
+            return Ok(NextFile {
+                handle,
+                is_named: false,
+            });
+        };
+        let handle = prepared.finish()?;
+        let is_named = prepared_number == number;
+        if !is_named {
+            self.disk
+                .rename(&name(&self.folder, prepared_number), &wanted)?;
         }
+        Ok(NextFile { handle, is_named })
     }
 }
 
-impl Drop for SpareMaker {
+impl Drop for FileMaker {
     /// The thread must not write in the directory when somebody else may have it.
     fn drop(&mut self) {
-        if let Some(thread) = self.waiting.take() {
-            drop(finish(thread));
+        if let Some((_, prepared)) = self.prepared.take() {
+            drop(prepared.finish());
         }
     }
-}
-
-fn finish(thread: JoinHandle<io::Result<Spare>>) -> io::Result<Spare> {
-    thread
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the thread that prepares files panicked")))
 }
 
 #[cfg(test)]

@@ -106,10 +106,16 @@ impl<'f> Walker<'f> {
     }
 
     /// The body of the frame at `position`.
-    pub(crate) fn body(&self, position: u64, header: &FrameHeader) -> io::Result<Vec<u8>> {
+    pub(crate) fn body(&mut self, position: u64, header: &FrameHeader) -> io::Result<Vec<u8>> {
+        let at = position + HEADER_LENGTH;
         // Bounded by the file: the header's frame was seen to fit.
-        let mut body = vec![0; header.length as usize];
-        let count = read_full(self.file, position + HEADER_LENGTH, &mut body)?;
+        let length = header.length as usize;
+        if length <= self.window.capacity {
+            let bytes = self.window.get(self.file, at, length)?;
+            return Ok(bytes.get(..length).unwrap_or(bytes).to_vec());
+        }
+        let mut body = vec![0; length];
+        let count = read_full(self.file, at, &mut body)?;
         body.truncate(count);
         Ok(body)
     }

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_new_file_reads_as_zeros_of_the_length_asked_for() {
         let (_directory, disk) = disk();
-        let bytes = (ZEROS_PER_SYNC + 4096 + 1) as usize;
+        let bytes = usize::try_from(ZEROS_PER_SYNC + 4097).expect("small");
         let file = disk.create("a", bytes as u64).expect("creates");
         let mut found = vec![7; bytes + 1];
         assert_eq!(file.read_at(0, &mut found).expect("reads"), bytes);

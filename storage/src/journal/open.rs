@@ -16,7 +16,7 @@ use crate::{
         checkpoint::{Checkpoint, LogState, TopicState},
     },
     index::FileIndex,
-    journal_file::{self, Spare, SpareMaker},
+    journal_file::{self, FileMaker},
     log::{FileFacts, Log},
     meta::MetaStore,
     number::{InstanceNumber, LeaderEpoch, TopicNumber},
@@ -154,7 +154,7 @@ struct Opening {
     folder: String,
     memo: Memo,
     log: Arc<Log>,
-    spares: SpareMaker,
+    files: FileMaker,
 }
 
 impl Opening {
@@ -168,28 +168,24 @@ impl Opening {
                 folder.clone(),
                 options.ring_bytes,
             )),
-            spares: SpareMaker::new(
+            files: FileMaker::new(
                 Arc::clone(&setup.disk),
                 folder.clone(),
                 options.file_bytes,
-                options.spare_in_background,
+                options.prepare_in_background,
             ),
             folder,
             setup,
         })
     }
 
-    /// The journal files there are. Spares of a former run are removed: they hold nothing.
+    /// The numbers of the journal files there are.
     fn list(&self) -> Result<Vec<u64>, StorageError> {
         let disk = self.setup.disk.as_ref();
         let list = || {
             disk.create_folder("journal")?;
             disk.create_folder(&self.folder)?;
-            let listing = journal_file::list(disk, &self.folder)?;
-            for spare in &listing.spares {
-                disk.remove(spare)?;
-            }
-            Ok(listing.numbers)
+            journal_file::list(disk, &self.folder)
         };
         list().map_err(|error| self.failed(&error))
     }
@@ -278,8 +274,7 @@ impl Opening {
         for file in &seen.scanned {
             disk.remove(&journal_file::name(&self.folder, file.number))?;
         }
-        let Spare { name, handle } = self.spares.take()?;
-        disk.rename(&name, &journal_file::name(&self.folder, 1))?;
+        let handle = self.files.take(1)?.handle;
         let length = self.setup.options.file_bytes;
         let mut file = OpenFile::new(1, new_salt(), handle, length, now.monotonic);
         let checkpoint = Checkpoint {
@@ -389,12 +384,12 @@ impl Opening {
             held: None,
             open: OpenGroup::default(),
             next_group,
-            spares: self.spares,
+            files: self.files,
             directory_dirty: false,
             stopped,
             durable,
         };
-        journal.spares.prepare();
+        journal.files.prepare(journal.file.number + 1);
         journal
     }
 }

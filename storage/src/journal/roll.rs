@@ -1,6 +1,6 @@
 //! From one file to the next: room, footer, the next file and its checkpoint.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::{
     error::StorageError,
     frame::{FrameHeader, Kind, checkpoint::Checkpoint, footer::FIXED_BYTES, frame_bytes},
     index::FileIndex,
-    journal_file,
+    journal_file::NextFile,
     log::FileFacts,
 };
 
@@ -89,7 +89,10 @@ impl Journal {
         let salt = new_salt();
         let checkpoint = self.checkpoint(now);
         let needed = room.own_file_bytes(frame_bytes(checkpoint.len() as u64));
-        let (handle, length) = self.next_file(number, needed)?;
+        // A frame that needs more makes the file longer as it is written.
+        let length = self.options.file_bytes.max(needed);
+        let NextFile { handle, is_named } = self.files.take(number)?;
+        self.directory_dirty |= !is_named;
         let mut next = OpenFile::new(number, salt, handle, length, now.monotonic);
         let group = self.state.last.group;
         next.push(
@@ -103,7 +106,7 @@ impl Journal {
         };
         self.log.put_file(number, facts);
         self.replace_file(next);
-        self.spares.prepare();
+        self.files.prepare(number + 1);
         Ok(())
     }
 
@@ -146,22 +149,6 @@ impl Journal {
             former: false,
         };
         Bytes::from(checkpoint.encode())
-    }
-
-    /// A file called `number` of the usual length, or of `needed` bytes where that is more.
-    fn next_file(
-        &mut self,
-        number: u64,
-        needed: u64,
-    ) -> io::Result<(Arc<dyn crate::disk::SegmentFile>, u64)> {
-        let name = journal_file::name(&self.folder, number);
-        self.directory_dirty = true;
-        if needed > self.options.file_bytes {
-            return Ok((self.disk.create(&name, 0)?, needed));
-        }
-        let spare = self.spares.take()?;
-        self.disk.rename(&spare.name, &name)?;
-        Ok((spare.handle, self.options.file_bytes))
     }
 
     /// Makes the names of new files durable.

@@ -4,12 +4,10 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::{
-    disk::SegmentFile,
-    frame::{ALIGNMENT, HEADER_BYTES},
-};
+use crate::{disk::SegmentFile, frame::HEADER_BYTES};
 
-const FILLING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
+/// The most that fills a frame up to [`ALIGNMENT`](crate::frame::ALIGNMENT).
+const FILLING: [u8; 8] = [0; 8];
 
 /// Frames that follow each other in a file, shared with the ring rather than copied.
 #[derive(Debug, Default)]

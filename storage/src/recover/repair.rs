@@ -80,6 +80,7 @@ pub(crate) fn cut(
     tail: Place,
 ) -> io::Result<Option<TornTail>> {
     let mut bytes = 0;
+    let mut is_removed = false;
     for file in seen
         .scanned
         .iter()
@@ -87,9 +88,13 @@ pub(crate) fn cut(
         .filter(|file| file.number > tail.file)
     {
         disk.remove(&journal_file::name(folder, file.number))?;
-        bytes += file.length;
+        is_removed = true;
+        // A file that was prepared and never used is nothing to speak of.
+        if file.dirty || file.frames_end > 0 {
+            bytes += file.length;
+        }
     }
-    if bytes > 0 {
+    if is_removed {
         disk.sync_directory(folder)?;
     }
     let last = seen.scanned.iter().find(|file| file.number == tail.file);

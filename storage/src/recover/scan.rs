@@ -72,6 +72,11 @@ pub(crate) fn look(
         }
         seen.items
             .extend(missing.map(|number| item(number, 0, 0, What::Bad(None))));
+        if durable_end.is_some_and(|end| end.clean && end.file < file.number) {
+            // Prepared, and not used before the clean stop.
+            seen.scanned.push(file);
+            continue;
+        }
         let (file, items) = scan(file, durable_end)?;
         seen.items.extend(items);
         seen.scanned.push(file);
@@ -100,13 +105,18 @@ impl Seen {
             return Ok(());
         }
         let (file, items) = scan(file, None)?;
-        self.damage.push(Damage {
-            file: file.number,
-            from: file.frames_end,
-            to: file.length,
-            offsets: Vec::new(),
-        });
-        let found = fold(items, None, &[]);
+        if items
+            .last()
+            .is_none_or(|last| last.what != What::Bad(Some(Kind::Footer)))
+        {
+            self.damage.push(Damage {
+                file: file.number,
+                from: file.frames_end,
+                to: file.length,
+                offsets: Vec::new(),
+            });
+        }
+        let found = fold(items, None, &self.spans);
         self.damage.extend(found.damage);
         self.spans.extend(
             found
@@ -270,12 +280,11 @@ fn scan(
         let step = walker.step().map_err(|error| file_error(&file, error))?;
         let (position, item_end, what) = match step {
             Step::Frame { position, header } if header.kind == Kind::Footer => {
-                // Its body is damaged, else it would be known.
-                (
-                    position,
-                    position + header.frame_bytes(),
-                    What::Bad(Some(Kind::Footer)),
-                )
+                // Its body is damaged, else it would be known. What is before it may be damaged or filling.
+                let gap = items.pop_if(|item: &mut Item| item.what == What::Bad(None));
+                let from = gap.map_or(position, |gap| gap.place.position);
+                let end = position + header.frame_bytes();
+                (from, end, What::Bad(Some(Kind::Footer)))
             }
             Step::Frame { position, header } => {
                 let what = look_at(&mut walker, position, header, position >= known)

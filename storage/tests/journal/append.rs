@@ -1,7 +1,8 @@
 //! Appending, committing, rewinding, reading, while nothing goes wrong.
 
 use headwater_storage::{
-    CommitGroup, LeaderEpoch, ReadError, RingRead, StorageError, TopicEpochs, disk::SegmentStore,
+    CommitGroup, LeaderEpoch, ReadError, RingRead, StorageError, TopicEpochs,
+    disk::{SegmentStore, model::fault::OperationKind},
 };
 
 use crate::world::{
@@ -431,19 +432,44 @@ fn the_durable_end_is_noted_at_most_once_a_second() {
 }
 
 #[test]
-fn spares_of_a_former_run_are_removed() {
+fn a_prepared_file_that_was_not_used_is_made_anew_and_strange_names_are_left_alone() {
     let machine = Machine::new(small());
-    let (journal, ..) = machine.open().expect("opens");
-    drop(journal);
-    machine
-        .disk
-        .put(&format!("{FOLDER}/old.spare"), b"anything");
+    drop(machine.open().expect("opens"));
     machine
         .disk
         .put(&format!("{FOLDER}/notes.txt"), b"not ours");
-    drop(machine.killed().open().expect("opens"));
-    let machine = machine.killed();
-    drop(machine.open().expect("opens"));
-    let names = machine.disk.list(FOLDER).expect("lists");
-    assert_eq!(names, ["00000000000000000001.journal", "notes.txt"]);
+    let names = || machine.disk.list(FOLDER).expect("lists");
+    let expected = [
+        "00000000000000000001.journal",
+        "00000000000000000002.journal",
+        "notes.txt",
+    ];
+    assert_eq!(names(), expected);
+    let (_, _, recovered) = machine.open().expect("opens");
+    assert_eq!(recovered.torn_tail, None);
+    assert_eq!(names(), expected);
+}
+
+#[test]
+fn a_file_is_there_before_it_is_needed_so_that_no_commit_syncs_the_directory() {
+    let machine = Machine::new(small());
+    let (mut journal, log, _) = machine.open().expect("opens");
+    for seed in 0..30 {
+        journal
+            .append(at(0), counted(1, seed, 1, 500))
+            .expect("appends");
+        let before = machine.disk.operation_count();
+        let files = log.stats().files;
+        journal.commit(at(0), commit(seed)).expect("commits");
+        if log.stats().files == files {
+            assert_eq!(machine.disk.operation_count() - before, 2);
+        }
+    }
+    assert!(log.stats().files > 3);
+    let renames = machine.disk.operations();
+    assert!(
+        renames
+            .iter()
+            .all(|operation| operation.kind != OperationKind::Rename)
+    );
 }

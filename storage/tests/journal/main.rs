@@ -1,5 +1,6 @@
 //! The journal and its log from outside: on the modelled disk, where power fails and bits flip, and on a real one.
 
 mod append;
+mod damage;
 mod power_loss;
 mod world;

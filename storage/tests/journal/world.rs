@@ -40,7 +40,7 @@ pub(crate) fn small() -> JournalOptions {
         file_bytes: 4096,
         write_bytes: 512,
         ring_bytes: 2048,
-        spare_in_background: false,
+        prepare_in_background: false,
         ..JournalOptions::default()
     }
 }
@@ -215,11 +215,9 @@ pub(crate) fn groups_on(disk: &ModelDisk) -> std::collections::BTreeSet<u64> {
             .contents(&format!("{FOLDER}/{name}"))
             .unwrap_or_default();
         for frame in (0..bytes.len()).step_by(8).filter_map(|at| bytes.get(at..)) {
-            if let Ok(header) = FrameHeader::parse(frame) {
-                if matches!(header.kind, Kind::Data | Kind::Commit) {
-                    groups.insert(header.group);
-                }
-            }
+            let header = FrameHeader::parse(frame).ok();
+            let of_group = header.filter(|header| matches!(header.kind, Kind::Data | Kind::Commit));
+            groups.extend(of_group.map(|header| header.group));
         }
     }
     groups

@@ -1,0 +1,496 @@
+//! Torn tails, damage, stale frames, newer versions: told apart, reported, isolated.
+
+use std::{io, sync::Arc};
+
+use headwater_storage::{
+    Journal, JournalSetup, Log, ReadError, StorageError,
+    disk::{SegmentFile, SegmentStore, model::ModelDisk},
+    frame::{FrameHeader, Kind},
+    meta::MetaStore,
+};
+
+use crate::world::{
+    Expected, FOLDER, INSTANCE, Machine, at, commit, counted, file_name, position, small, topic,
+    topics,
+};
+
+/// Files of 64 KiB: everything in one.
+fn one_file() -> Machine {
+    Machine::new(headwater_storage::JournalOptions {
+        file_bytes: 65_536,
+        ..small()
+    })
+}
+
+fn append_group(journal: &mut Journal, expected: &mut Expected, seed: u64) {
+    for batch in [counted(1, seed, 3, 120), counted(2, seed, 2, 90)] {
+        expected.add(&batch);
+        journal.append(at(0), batch).expect("appends");
+    }
+    journal.commit(at(0), commit(seed)).expect("commits");
+    expected.position = Some(position(seed));
+}
+
+/// Position and header of every frame of the file, found by walking it.
+fn frames(disk: &ModelDisk, number: u64) -> Vec<(usize, FrameHeader)> {
+    let bytes = disk.contents(&file_name(number)).expect("exists");
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while let Ok(header) = FrameHeader::parse(&bytes[at..]) {
+        frames.push((at, header));
+        at += usize::try_from(header.frame_bytes()).expect("small");
+    }
+    frames
+}
+
+/// Puts `bytes` over the file, durable.
+fn patched(machine: &Machine, number: u64, patch: impl FnOnce(&mut Vec<u8>)) -> Machine {
+    let after = machine.killed();
+    let mut bytes = after.disk.contents(&file_name(number)).expect("exists");
+    patch(&mut bytes);
+    after.disk.put(&file_name(number), &bytes);
+    after
+}
+
+#[test]
+fn the_last_group_torn_at_every_byte_is_cut_as_a_whole() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    append_group(&mut journal, &mut expected, 1);
+    append_group(&mut journal, &mut expected, 2);
+    let whole = expected.clone();
+    append_group(&mut journal, &mut expected, 3);
+    let frames = frames(&machine.disk, 1);
+    let (last, _) = frames[frames.len() - 4];
+    let end = frames
+        .last()
+        .map(|(at, header)| at + usize::try_from(header.frame_bytes()).expect("small"));
+    let from = frames[frames.len() - 3].0;
+    assert!(last < from);
+    for cut in from..end.expect("has frames") {
+        for fill in [0, 0xFF] {
+            let torn = patched(&machine, 1, |bytes| {
+                let end = bytes.len();
+                bytes[cut..cut + 256.min(end - cut)].fill(fill);
+            });
+            let (mut journal, log, recovered) = torn.open().expect("opens");
+            let found = Expected::of(&log, &journal);
+            // Filling behind a frame's body is covered by no checksum: it does not matter.
+            if found == expected {
+                let torn_bytes = torn.disk.contents(&file_name(1)).expect("exists");
+                let same = machine.disk.contents(&file_name(1)).expect("exists");
+                assert!(
+                    fill == 0xFF || torn_bytes[..cut + 8] == same[..cut + 8],
+                    "cut at {cut}"
+                );
+                continue;
+            }
+            assert_eq!(found, whole, "cut at {cut} with {fill}");
+            assert!(recovered.damage.is_empty(), "cut at {cut}: {recovered:?}");
+            assert!(recovered.torn_tail.is_some(), "cut at {cut}: nothing said");
+            let bytes = torn.disk.contents(&file_name(1)).expect("exists");
+            assert!(
+                bytes[from..].iter().all(|byte| *byte == 0),
+                "cut at {cut}: not zeroed"
+            );
+            append_group(&mut journal, &mut whole.clone(), 4);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_body_costs_its_own_offsets_only() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=5 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    let frames = frames(&machine.disk, 1);
+    for (at, header) in frames
+        .iter()
+        .filter(|(_, header)| header.kind == Kind::Data)
+    {
+        if header.group == frames.last().expect("has frames").1.group {
+            continue;
+        }
+        let damaged = patched(&machine, 1, |bytes| bytes[at + 70] ^= 1);
+        let (mut journal, log, recovered) = damaged.open().expect("opens");
+        assert_eq!(recovered.torn_tail, None);
+        let (from, to) = (header.base_offset, header.end_offset());
+        assert_eq!(recovered.damage.len(), 1, "{recovered:?}");
+        assert_eq!(recovered.damage[0].offsets, [(header.topic, from, to)]);
+        check_hole(&log, header.topic.0, &expected, from, to);
+        append_group(&mut journal, &mut expected.clone(), 6);
+        let end = expected.ends[&1];
+        assert!(
+            log.read(topic(1), end, 1000).is_ok(),
+            "appends go on behind it"
+        );
+    }
+}
+
+/// Every offset of the topic is readable but `from..to`.
+fn check_hole(log: &Log, number: u32, expected: &Expected, from: i64, to: i64) {
+    for offset in 0..expected.ends[&number] {
+        let found = log.read(topic(number), offset, 1);
+        if (from..to).contains(&offset) {
+            let error = found.expect_err("is damaged");
+            let named = matches!(error, ReadError::Corrupt { from, to: end, .. } if from <= offset && end == to);
+            assert!(named, "offset {offset}: {error}");
+        } else {
+            let batches = found.expect("is not damaged");
+            assert!(expected.batches[&number].contains(&batches[0].to_vec()));
+        }
+    }
+}
+
+#[test]
+fn a_damaged_header_costs_its_own_offsets_only() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=5 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    let frames = frames(&machine.disk, 1);
+    let last = frames.last().expect("has frames").1.group;
+    for (at, header) in frames.iter().filter(|(_, header)| header.group < last) {
+        let damaged = patched(&machine, 1, |bytes| bytes[at + 20] ^= 1);
+        let (mut journal, log, recovered) = damaged.open().expect("opens");
+        assert_eq!(recovered.torn_tail, None);
+        assert_eq!(
+            recovered.lost_positions, [0u16; 0],
+            "a later commit frame has it"
+        );
+        assert_eq!(recovered.damage.len(), 1, "{header:?}: {recovered:?}");
+        let (from, to) = match header.kind {
+            Kind::Data => (header.base_offset, header.end_offset()),
+            Kind::Commit | Kind::Checkpoint | Kind::Footer => (0, 0),
+        };
+        let offsets = &recovered.damage[0].offsets;
+        assert_eq!(
+            offsets.len(),
+            usize::from(header.kind == Kind::Data),
+            "{recovered:?}"
+        );
+        for number in [1, 2] {
+            let here = header.kind == Kind::Data && header.topic == topic(number);
+            let (from, to) = if here { (from, to) } else { (0, 0) };
+            check_hole(&log, number, &expected, from, to);
+        }
+        assert_eq!(journal.position(1), Some(position(5).as_slice()));
+        append_group(&mut journal, &mut expected.clone(), 6);
+    }
+}
+
+#[test]
+fn damage_below_the_durable_end_is_never_cut() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=3 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    journal.note_durable_end(at(5)).expect("notes");
+    let frames = frames(&machine.disk, 1);
+    let (at, header) = frames[frames.len() - 2];
+    // The same damage in the last group is a torn tail without the note.
+    let damaged = patched(&machine, 1, |bytes| bytes[at + 20] ^= 1);
+    let (_, log, recovered) = damaged.without_meta().killed().open().expect("opens");
+    assert!(
+        recovered.torn_tail.is_some() && recovered.damage.is_empty(),
+        "{recovered:?}"
+    );
+    assert_eq!(log.ends(topic(2)).map(|ends| ends.end), Some(4));
+
+    let before = damaged.disk.contents(&file_name(1));
+    let (journal, log, recovered) = damaged.open().expect("opens");
+    assert_eq!(recovered.torn_tail, None);
+    assert_eq!(
+        recovered.damage[0].offsets,
+        [(header.topic, header.base_offset, header.end_offset())]
+    );
+    check_hole(&log, 2, &expected, header.base_offset, header.end_offset());
+    assert_eq!(journal.position(1), Some(position(3).as_slice()));
+    assert_eq!(
+        damaged.disk.contents(&file_name(1)),
+        before,
+        "nothing is changed"
+    );
+}
+
+#[test]
+fn a_lost_position_stops_appends_and_leaves_reads() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=3 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    journal.close().expect("closes");
+    let (at, _) = *frames(&machine.disk, 1).last().expect("has frames");
+    let damaged = patched(&machine, 1, |bytes| bytes[at + 100] ^= 1);
+    let (mut journal, log, recovered) = damaged.open().expect("opens");
+    assert_eq!(recovered.lost_positions, [1]);
+    let refused = journal.append(crate::world::at(0), counted(1, 9, 1, 100));
+    assert!(
+        matches!(refused, Err(StorageError::Damaged(_))),
+        "{refused:?}"
+    );
+    let refused = journal.commit(crate::world::at(0), commit(9));
+    assert!(
+        matches!(refused, Err(StorageError::Damaged(_))),
+        "{refused:?}"
+    );
+    let end = log.ends(topic(1)).map(|ends| ends.end);
+    assert_eq!(end, Some(9), "the data frames of the group are there");
+    assert!(log.read(topic(1), 8, 1000).is_ok());
+}
+
+#[test]
+fn damage_in_a_finished_file_is_met_by_its_readers_only() {
+    let machine = Machine::new(small());
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=40 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    journal.note_durable_end(at(5)).expect("notes");
+    let frames = frames(&machine.disk, 2);
+    let mut data = frames.iter().filter(|(_, header)| header.topic == topic(1));
+    let (at, header) = *data.nth(1).expect("several");
+    let (from, to) = (header.base_offset, header.end_offset());
+    for place in [at + 70, at + 20] {
+        let damaged = patched(&machine, 2, |bytes| bytes[place] ^= 1);
+        let (_, log, recovered) = damaged.open().expect("opens");
+        assert!(
+            recovered.damage.is_empty(),
+            "it is not looked at: {recovered:?}"
+        );
+        check_hole(&log, 1, &expected, from, to);
+        check_hole(&log, 2, &expected, 0, 0);
+    }
+}
+
+#[test]
+fn a_damaged_footer_is_found_again_by_a_scan() {
+    let machine = Machine::new(small());
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=40 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    journal.note_durable_end(at(5)).expect("notes");
+    let damaged = patched(&machine, 2, |bytes| {
+        let end = bytes.len();
+        bytes[end - 12] ^= 1;
+    });
+    for machine in [damaged.clone(), damaged.without_meta()] {
+        let (journal, log, recovered) = machine.killed().open().expect("opens");
+        assert!(
+            recovered.damage.iter().all(|damage| damage.file == 2),
+            "{recovered:?}"
+        );
+        assert!(
+            recovered
+                .damage
+                .iter()
+                .all(|damage| damage.offsets.is_empty()),
+            "{recovered:?}"
+        );
+        assert_eq!(Expected::of(&log, &journal), expected);
+    }
+}
+
+#[test]
+fn a_missing_file_is_damage_and_the_others_are_readable() {
+    let machine = Machine::new(small());
+    let (mut journal, log, _) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=40 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    journal.note_durable_end(at(5)).expect("notes");
+    let newest = log.stats().newest_file;
+    let gap = machine.killed();
+    gap.disk.remove(&file_name(3)).expect("removes");
+    for machine in [gap.clone(), gap.without_meta()] {
+        let (journal, log, recovered) = machine.killed().open().expect("opens");
+        assert!(
+            recovered.damage.iter().any(|damage| damage.file == 3),
+            "{recovered:?}"
+        );
+        assert_eq!(journal.position(1), Some(position(40).as_slice()));
+        let readable =
+            (0..expected.ends[&1]).filter(|offset| log.read(topic(1), *offset, 1).is_ok());
+        let readable = i64::try_from(readable.count()).expect("small");
+        assert!(readable > expected.ends[&1] / 2 && readable < expected.ends[&1]);
+    }
+    let gone = machine.killed();
+    gone.disk.remove(&file_name(newest)).expect("removes");
+    let refused = gone.open().map(drop).expect_err("the newest is missing");
+    assert!(matches!(refused, StorageError::Damaged(_)), "{refused}");
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_refused_and_left_alone() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    append_group(&mut journal, &mut Expected::default(), 1);
+    let (at, header) = *frames(&machine.disk, 1).last().expect("has frames");
+    let newer = patched(&machine, 1, |bytes| {
+        let end = at + 64 + header.length as usize;
+        let mut body = bytes[at + 64..end].to_vec();
+        body[50] = 1; // the mode of the first source's position
+        let mut header = header;
+        let sealed = header.seal(&body);
+        bytes[at..at + 64].copy_from_slice(&sealed);
+        bytes[at + 64..end].copy_from_slice(&body);
+    });
+    let before = newer.disk.contents(&file_name(1));
+    let refused = newer.open().map(drop).expect_err("is refused");
+    assert!(matches!(refused, StorageError::Refused(_)), "{refused}");
+    assert_eq!(newer.disk.contents(&file_name(1)), before);
+}
+
+/// A disk whose new files are full of what another file held.
+#[derive(Debug)]
+struct Recycling {
+    disk: ModelDisk,
+    old: Vec<u8>,
+}
+
+impl SegmentStore for Recycling {
+    fn create(&self, name: &str, zeros: u64) -> io::Result<Arc<dyn SegmentFile>> {
+        let file = self.disk.create(name, zeros)?;
+        let length = self.old.len().min(usize::try_from(zeros).expect("small"));
+        file.write_at(0, &[&self.old[..length]])?;
+        file.sync()?;
+        Ok(file)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
+        SegmentStore::open(&self.disk, name)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.disk.list(folder)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn create_folder(&self, folder: &str) -> io::Result<()> {
+        self.disk.create_folder(folder)
+    }
+
+    fn sync_directory(&self, folder: &str) -> io::Result<()> {
+        self.disk.sync_directory(folder)
+    }
+}
+
+fn open_recycling(
+    machine: &Machine,
+    old: &[u8],
+) -> (Journal, Arc<Log>, headwater_storage::Recovered) {
+    let meta: Arc<dyn MetaStore> =
+        Arc::<headwater_storage::meta::memory::MemoryMeta>::clone(&machine.meta);
+    let setup = JournalSetup {
+        disk: Arc::new(Recycling {
+            disk: machine.disk.clone(),
+            old: old.to_vec(),
+        }),
+        meta,
+        instance: INSTANCE,
+        topics: topics(3),
+        options: machine.options,
+    };
+    Journal::open(setup, at(0)).expect("opens")
+}
+
+#[test]
+fn frames_of_a_files_former_life_never_pass() {
+    // The same groups in a former life: same file number, same positions, same group numbers.
+    let former = one_file();
+    let (mut journal, ..) = former.open().expect("opens");
+    for seed in 1..=20 {
+        append_group(&mut journal, &mut Expected::default(), seed);
+    }
+    let old = former.disk.contents(&file_name(1)).expect("exists");
+
+    let machine = one_file();
+    let (mut journal, log, _) = open_recycling(&machine, &old);
+    let mut expected = Expected::default();
+    for seed in 101..=103 {
+        append_group(&mut journal, &mut expected, seed);
+        assert_eq!(Expected::of(&log, &journal), expected);
+        for meta in [machine.killed(), machine.killed().without_meta()] {
+            let (mut journal, log, recovered) = meta.open().expect("opens");
+            assert!(recovered.damage.is_empty(), "{recovered:?}");
+            assert_eq!(Expected::of(&log, &journal), expected);
+            append_group(&mut journal, &mut expected.clone(), 200);
+        }
+    }
+}
+
+#[test]
+fn rows_that_look_like_frames_do_not_pass_for_frames() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    append_group(&mut journal, &mut expected, 1);
+    let whole = expected.clone();
+    // A commit frame as somebody outside would make it: everything right but the salt.
+    let (at, real) = *frames(&machine.disk, 1).last().expect("has frames");
+    let body = machine.disk.contents(&file_name(1)).expect("exists")
+        [at + 64..at + 64 + real.length as usize]
+        .to_vec();
+    let mut forged = FrameHeader {
+        salt: real.salt ^ 1,
+        ..real
+    };
+    forged.group += 7;
+    let sealed = forged.seal(&body);
+    let mut row = counted(1, 2, 1, 600);
+    row.bytes[64..128].copy_from_slice(&sealed);
+    row.bytes[128..128 + body.len()].copy_from_slice(&body);
+    journal.append(crate::world::at(0), row).expect("appends");
+    journal
+        .commit(crate::world::at(0), commit(2))
+        .expect("commits");
+    let (torn, _) = frames(&machine.disk, 1)[4];
+    let torn = patched(&machine, 1, |bytes| bytes[torn + 1] ^= 1);
+    let (journal, log, recovered) = torn.open().expect("opens");
+    assert!(recovered.damage.is_empty(), "{recovered:?}");
+    assert_eq!(Expected::of(&log, &journal), whole);
+}
+
+#[test]
+fn an_empty_or_foreign_first_file_is_made_anew_where_nothing_was_ever_durable() {
+    for contents in [vec![], vec![0; 4096], vec![0xAB; 100]] {
+        let machine = Machine::new(small());
+        machine.disk.create_folder("journal").expect("makes");
+        machine.disk.create_folder(FOLDER).expect("makes");
+        machine.disk.put(&file_name(1), &contents);
+        let (mut journal, log, _) = machine.open().expect("opens");
+        let mut expected = Expected::default();
+        append_group(&mut journal, &mut expected, 1);
+        assert_eq!(Expected::of(&log, &journal), expected);
+    }
+    let machine = Machine::new(small());
+    machine.disk.create_folder("journal").expect("makes");
+    machine.disk.create_folder(FOLDER).expect("makes");
+    machine.disk.put(&file_name(5), &[0; 4096]);
+    let refused = machine
+        .open()
+        .map(drop)
+        .expect_err("files before it are missing");
+    assert!(matches!(refused, StorageError::Damaged(_)), "{refused}");
+}

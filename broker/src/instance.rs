@@ -18,6 +18,7 @@ mod writer;
 
 use std::{
     collections::HashMap,
+    io,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -117,7 +118,8 @@ pub(crate) fn start(
         formats,
         position,
         surroundings.clock,
-    );
+    )
+    .map_err(no_thread)?;
     let view = InstanceView {
         name: config.name.clone(),
         number,
@@ -136,8 +138,12 @@ pub(crate) fn start(
     let thread = thread::Builder::new()
         .name(format!("log-{}", config.name))
         .spawn(move || writer.run(&runtime))
-        .map_err(|error| StorageError::Invalid(format!("cannot start a thread: {error}")))?;
+        .map_err(no_thread)?;
     Ok(RunningInstance { view, thread })
+}
+
+fn no_thread(error: io::Error) -> StorageError {
+    StorageError::Invalid(format!("cannot start a thread: {error}"))
 }
 
 /// Number of the one source of an instance in its commit frames.

@@ -38,14 +38,13 @@ pub const FETCH_BYTES_MAX: usize = 16 << 20;
 /// [`IDLE_CLOSE`].
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Bytes given to the socket by one call (measured in the reference benchmarks: half the cost of sendfile).
-pub const WRITE_PIECE_BYTES: usize = 256 << 10;
+/// Bytes given to the socket by one call, and written before other connections of the same thread get their turn: a
+/// whole response of ordinary size. A call for each 256 KiB costs almost twice the processor time and wakes the client
+/// each time (measured: `docs/benchmarks.md`).
+pub const WRITE_BYTES_MAX: usize = 2 << 20;
 
 /// Slices given to the socket by one call (Linux takes at most 1,024).
 pub const WRITE_SLICES_MAX: usize = 512;
-
-/// Pieces written before other connections of the same thread get their turn.
-pub const WRITE_PIECES_PER_TURN: usize = 8;
 
 /// A response of which the client took nothing for this long, or a request of which nothing more came, closes
 /// the connection.

@@ -1,4 +1,4 @@
-//! The writing half: one response as a list of pieces, written vectored, 256 KiB at most per call.
+//! The writing half: one response as a list of pieces, in one vectored write if the socket takes it.
 
 use std::{collections::VecDeque, io, io::IoSlice};
 
@@ -9,7 +9,7 @@ use super::End;
 use crate::{
     budget::Share,
     context::Shared,
-    limits::{REQUEST_BYTES_FREE, WRITE_PIECE_BYTES, WRITE_PIECES_PER_TURN, WRITE_SLICES_MAX},
+    limits::{REQUEST_BYTES_FREE, WRITE_BYTES_MAX, WRITE_SLICES_MAX},
 };
 
 #[derive(Debug)]
@@ -29,19 +29,15 @@ impl Outgoing {
     /// Writes all of it. A client that takes nothing for the progress deadline is dropped; one that takes little is
     /// not, it costs only what it holds.
     pub(super) async fn write(mut self, stream: &TcpStream, shared: &Shared) -> Result<(), End> {
-        let mut calls = 0;
         while !self.pieces.is_empty() {
             match self.write_some(stream) {
-                Ok(()) => calls += 1,
+                Ok(()) if self.pieces.is_empty() => {}
+                Ok(()) => yield_now().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.hold(shared)?;
                     writable(stream, shared).await?;
                 }
                 Err(error) => return Err(End::Io(error)),
-            }
-            if calls == WRITE_PIECES_PER_TURN {
-                calls = 0;
-                yield_now().await;
             }
         }
         Ok(())
@@ -90,9 +86,9 @@ async fn writable(stream: &TcpStream, shared: &Shared) -> Result<(), End> {
     }
 }
 
-/// Fills `slices` with the next 256 KiB at most; says how many there are.
+/// Fills `slices` with the next [`WRITE_BYTES_MAX`] at most; says how many there are.
 fn fill<'a>(slices: &mut [IoSlice<'a>], pieces: &'a VecDeque<Bytes>) -> usize {
-    let mut room = WRITE_PIECE_BYTES;
+    let mut room = WRITE_BYTES_MAX;
     let mut count = 0;
     for (slice, piece) in slices.iter_mut().zip(pieces) {
         if room == 0 {
@@ -119,12 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn one_call_carries_256_kib_at_most_and_cuts_the_last_piece() {
-        let out = outgoing(&[100, 0, WRITE_PIECE_BYTES, 100]);
+    fn one_call_carries_its_limit_at_most_and_cuts_the_last_piece() {
+        let out = outgoing(&[100, 0, WRITE_BYTES_MAX, 100]);
         let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
         let count = fill(&mut slices, &out.pieces);
         let sizes: Vec<usize> = slices[..count].iter().map(|slice| slice.len()).collect();
-        assert_eq!(sizes, [100, WRITE_PIECE_BYTES - 100]);
+        assert_eq!(sizes, [100, WRITE_BYTES_MAX - 100]);
     }
 
     #[test]

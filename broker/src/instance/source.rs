@@ -1,5 +1,7 @@
 //! Where an instance's groups come from, behind one face.
 
+use std::io;
+
 use headwater_capture::{
     Captured,
     encode::FeedFormat,
@@ -26,22 +28,25 @@ pub(super) enum RunningSource {
 
 impl RunningSource {
     /// Begins behind `position`, or at the beginning. Trouble with the database is a state, not an error.
+    ///
+    /// # Errors
+    /// The system gives no thread.
     pub(super) fn start(
         instance: &str,
         config: SourceConfig,
         feeds: Vec<FeedFormat>,
         position: Option<Vec<u8>>,
         clock: Clock,
-    ) -> Self {
+    ) -> io::Result<Self> {
         match config {
-            SourceConfig::Channel(channel) => Self::Channel(channel),
+            SourceConfig::Channel(channel) => Ok(Self::Channel(channel)),
             SourceConfig::Postgres(config) => {
                 let config = postgres_config(instance, *config, feeds);
-                let source = Source::spawn(config, position, move || clock.wall_ms());
-                Self::Postgres {
+                let source = Source::spawn(config, position, move || clock.wall_ms())?;
+                Ok(Self::Postgres {
                     confirmer: source.confirmer(),
                     source,
-                }
+                })
             }
         }
     }

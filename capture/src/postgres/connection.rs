@@ -301,12 +301,12 @@ impl Connection {
         }
     }
 
-    /// Sends what is queued and, if `reading`, receives once; ends when bytes have arrived. Without `reading`
-    /// it ends when all is sent, or never if nothing was queued. Cancel safe.
+    /// Sends what is queued and, if `reading`, receives once; ends when bytes have arrived, and tells how many.
+    /// Without `reading` it ends (with 0) when all is sent, or never if nothing was queued. Cancel safe.
     ///
     /// # Errors
     /// The connection is lost.
-    pub(crate) async fn transfer(&mut self, reading: bool) -> Result<(), ConnectionError> {
+    pub(crate) async fn transfer(&mut self, reading: bool) -> Result<usize, ConnectionError> {
         poll_fn(|cx| self.poll_transfer(cx, reading)).await
     }
 
@@ -314,14 +314,14 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         reading: bool,
-    ) -> Poll<Result<(), ConnectionError>> {
+    ) -> Poll<Result<usize, ConnectionError>> {
         let had_work = !self.send.is_empty() || self.flush_pending;
         let sent = self.poll_send(cx).map_err(ConnectionError::io("send"))?;
         if reading {
             return self.poll_receive(cx);
         }
         match sent {
-            Poll::Ready(()) if had_work => Poll::Ready(Ok(())),
+            Poll::Ready(()) if had_work => Poll::Ready(Ok(0)),
             Poll::Ready(()) | Poll::Pending => Poll::Pending,
         }
     }
@@ -342,12 +342,12 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ConnectionError>> {
         let spare = self.receive.spare();
         let mut read = std::pin::pin!(self.socket.read_buf(spare));
         match std::task::ready!(read.as_mut().poll(cx)) {
             Ok(0) => Poll::Ready(Err(ConnectionError::Closed)),
-            Ok(_) => Poll::Ready(Ok(())),
+            Ok(received) => Poll::Ready(Ok(received)),
             Err(source) => Poll::Ready(Err(ConnectionError::Io {
                 what: "receive",
                 source,

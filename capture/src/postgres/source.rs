@@ -1,10 +1,13 @@
-//! A PostgreSQL source as the broker sees it: a task behind channels.
+//! A PostgreSQL source as the broker sees it: a thread behind channels.
 //!
 //! ```text
-//! log thread --demand--> task (session, stream) <--CopyBoth--> walsender
-//!     ^                    |  ^                        catalog task <--SQL--> server
+//! log thread --demand--> session, stream <--CopyBoth--> walsender
+//!     ^                    |  ^                  catalog task <--SQL--> server
 //!     +---- Captured ------+  +---- confirmed LSN (atomic) ---- Confirmer
 //! ```
+//!
+//! A thread of its own, with a runtime of its own: consumers cannot delay it, and it may rest between small reads
+//! without being woken by every packet (`stream`).
 //!
 //! | file | does |
 //! |---|---|
@@ -26,13 +29,14 @@ mod stream;
 mod timing;
 mod worker;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, Thread};
 use std::time::Duration;
+use std::{fmt, io};
 
+use tokio::runtime;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::AbortHandle;
 
 use super::position::Position;
 use super::status::SourceStatus;
@@ -75,7 +79,7 @@ pub struct SourceConfig {
     pub catalog_poll_interval: Duration,
 }
 
-/// A running source. Dropping it ends the task without a last status to the server.
+/// A running source. Dropping it ends the thread without a last status to the server.
 #[derive(Debug)]
 pub struct Source {
     captured: mpsc::Receiver<Captured>,
@@ -83,25 +87,26 @@ pub struct Source {
     confirmed: Arc<Confirmed>,
     status: watch::Receiver<SourceStatus>,
     stop: watch::Sender<bool>,
-    /// Closed when the task has ended.
+    /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
-    task: AbortHandle,
+    abort: Arc<Notify>,
+    thread: Thread,
 }
 
 /// Reads the time: unix ms.
 pub(crate) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 impl Source {
-    /// Starts the task on the current tokio runtime. `resume` is the stored position (`Commit::position`),
-    /// `None` on a first start. Connection problems do not fail here: they are states.
+    /// Starts the thread `source-<instance>`. `resume` is the stored position (`Commit::position`), `None` on a
+    /// first start. Connection problems do not fail here: they are states.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
+    /// # Errors
+    /// The system gives no thread or no event queue.
     pub fn spawn(
         config: SourceConfig,
         resume: Option<Vec<u8>>,
         clock: impl Fn() -> i64 + Send + Sync + 'static,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let clock: Clock = Arc::new(clock);
         let (captured_sender, captured) = mpsc::channel(1);
         let (stop, stop_receiver) = watch::channel(false);
@@ -117,20 +122,33 @@ impl Source {
             stop: stop_receiver,
             clock,
         };
-        let run = worker::run(config, resume, wires);
-        let task = tokio::spawn(async move {
-            run.await;
+        let abort = Arc::new(Notify::new());
+        let aborted = Arc::clone(&abort);
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let name = format!("source-{}", config.instance);
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = worker::run(config, resume, wires) => {}
+                    () = aborted.notified() => {}
+                }
+            });
+            // A name that is still being looked up is not waited for.
+            runtime.shutdown_background();
             drop(ended_sender);
-        });
-        Self {
+        })?;
+        Ok(Self {
             captured,
             demand,
             confirmed,
             status,
             stop,
             ended,
-            task: task.abort_handle(),
-        }
+            abort,
+            thread: thread.thread().clone(),
+        })
     }
 
     /// Asks for the next thing and waits for it: whole transactions gathered since the last call, a part of
@@ -142,6 +160,7 @@ impl Source {
             return Some(captured);
         }
         self.demand.notify_one();
+        self.thread.unpark();
         self.captured.recv().await
     }
 
@@ -166,14 +185,14 @@ impl Source {
         let stopped =
             tokio::time::timeout(STOP_LIMIT, async { while ended.changed().await.is_ok() {} });
         if stopped.await.is_err() {
-            self.task.abort();
+            self.abort.notify_one();
         }
     }
 }
 
 impl Drop for Source {
     fn drop(&mut self) {
-        self.task.abort();
+        self.abort.notify_one();
     }
 }
 

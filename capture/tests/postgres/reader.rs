@@ -78,7 +78,7 @@ impl Reader {
     }
 
     pub(crate) fn resume(config: SourceConfig, position: Option<Vec<u8>>) -> Self {
-        let source = Source::spawn(config, position.clone(), now);
+        let source = Source::spawn(config, position.clone(), now).expect("a thread for the source");
         Self {
             confirmer: source.confirmer(),
             source,

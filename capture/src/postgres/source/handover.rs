@@ -1,6 +1,8 @@
 //! What the assembler has ready goes to the log, one thing for each demand.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
@@ -30,6 +32,14 @@ impl Handover {
     pub(super) async fn demanded(&mut self) {
         self.demand.notified().await;
         self.demanded = true;
+    }
+
+    /// Blocks this thread, which serves one source only, until the log asks or for `limit`. Does nothing if it has
+    /// asked already.
+    pub(super) fn rest(&self, limit: Duration) {
+        if !self.demanded {
+            thread::park_timeout(limit);
+        }
     }
 
     /// Hands one thing over if the log has asked and there is one. Never waits.

@@ -16,6 +16,8 @@ pub(super) struct Handover {
     captured: mpsc::Sender<Captured>,
     demand: Arc<Notify>,
     demanded: bool,
+    /// The log has asked for something since tables were last handed over.
+    past_tables: bool,
 }
 
 impl Handover {
@@ -25,7 +27,13 @@ impl Handover {
             captured,
             demand,
             demanded: false,
+            past_tables: false,
         }
+    }
+
+    /// Whether the log has dealt with all tables that it was told of.
+    pub(super) fn is_past_tables(&self) -> bool {
+        self.past_tables
     }
 
     /// Waits until the log asks. Cancel safe.
@@ -48,7 +56,9 @@ impl Handover {
         if !self.demanded || self.captured.capacity() == 0 {
             return;
         }
-        let Some(captured) = self.assembler.as_mut().and_then(Assembler::take) else {
+        let captured = self.assembler.as_mut().and_then(Assembler::take);
+        self.past_tables = !matches!(captured, Some(Captured::Tables(_)));
+        let Some(captured) = captured else {
             return;
         };
         self.demanded = false;

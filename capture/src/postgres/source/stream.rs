@@ -70,10 +70,10 @@ pub(super) async fn run(
         looking_up: false,
         pause: None,
         read_little: false,
+        is_running: false,
     };
     stream.acknowledge.connected();
     stream.acknowledge.durable(shared.confirmed.end_lsn());
-    shared.enter(SourceState::Running);
     progress.has_run = true;
     let ended = stream
         .stream(handover, status_interval(wal_sender_timeout))
@@ -102,6 +102,8 @@ struct Stream<'a> {
     pause: Option<Pin<Box<Sleep>>>,
     /// The last step was a small read.
     read_little: bool,
+    /// The state says so. It waits for the log to know the tables, so that who sees it finds their topics.
+    is_running: bool,
 }
 
 impl Stream<'_> {
@@ -113,6 +115,10 @@ impl Stream<'_> {
                 Ok(reading) => reading,
                 Err(failure) => return failure.into(),
             };
+            if !self.is_running && handover.is_past_tables() {
+                self.is_running = true;
+                self.shared.enter(SourceState::Running);
+            }
             if std::mem::take(&mut self.read_little) {
                 handover.rest(REST);
             }

@@ -130,7 +130,12 @@ fn start(disk: &ModelDisk, meta: &Arc<MemoryMeta>) {
     assert!(matches!(appended, Ok(()) | Err(StorageError::Damaged(_))), "{appended:?}");
     drop(journal);
     let meta = Arc::new(meta.restart());
-    let (_journal, log, again) = open(&disk.kill(), &meta).expect("opens again");
+    let (_journal, log, again) = match open(&disk.kill(), &meta) {
+        Ok(opened) => opened,
+        // The only whole frames were of a torn group, which was cut.
+        Err(StorageError::Damaged(_)) if appended.is_err() && seen.iter().all(Option::is_none) => return,
+        Err(error) => panic!("does not open again: {error}"),
+    };
     assert_eq!(readable(&log).get(..seen.len()), Some(seen.as_slice()), "{again:?}");
 }
 

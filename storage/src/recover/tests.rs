@@ -293,3 +293,29 @@ fn a_checkpoint_inside_an_open_group_keeps_what_is_behind_its_ends_open() {
     assert!(found.damage.is_empty(), "{:?}", found.damage);
     assert_eq!(found.frames.len(), 3);
 }
+
+#[test]
+fn the_end_of_a_cut_group_does_not_count_when_a_removed_file_is_back_with_it() {
+    let world = World::new().data(1).commit(1);
+    let seen = world.items.len();
+    // Offsets 10..20 stood in the first file and are cut.
+    let back = World { end: 20, ..world }.file().data(2).commit(2);
+    assert_eq!(back.accepted(None), seen);
+
+    let world = World::new().data(1).commit(1).data(3).commit(3);
+    let seen = world.items.len();
+    let last = world.last;
+    let former = CommitPlace { group: 1, ..last };
+    let back = World {
+        last: former,
+        ..world
+    }
+    .file()
+    .data(2)
+    .commit(2);
+    assert_eq!(
+        back.accepted(None),
+        seen,
+        "an older group does not follow a newer one"
+    );
+}

@@ -14,7 +14,9 @@ use headwater_storage::{
     meta::memory::CommitEnd,
 };
 
-use crate::world::{Expected, Machine, Opened, at, commit, counted, groups_on, position, small};
+use crate::world::{
+    Expected, Machine, Opened, at, commit, counted, file_name, groups_on, position, small,
+};
 
 /// One thing a run does.
 #[derive(Debug, Clone)]
@@ -315,4 +317,33 @@ fn the_meta_store_may_die_at_every_commit() {
             }
         }
     }
+}
+
+#[test]
+fn a_file_that_got_its_name_in_a_group_is_there_when_the_group_is() {
+    let machine = Machine::new(small());
+    let (mut journal, log, _) = machine.open().expect("opens");
+    journal
+        .append(at(0), counted(1, 1, 1, 100))
+        .expect("appends");
+    journal.commit(at(0), commit(1)).expect("commits");
+    for seed in 0..12 {
+        journal
+            .append(at(0), counted(1, seed, 1, 900))
+            .expect("appends");
+    }
+    journal.rewind().expect("rewinds");
+    // The file prepared last gets another number now, and the next one cannot be prepared.
+    machine.disk.put(&file_name(3), &[]);
+    for seed in 0..4 {
+        journal
+            .append(at(0), counted(1, seed, 1, 900))
+            .expect("appends");
+    }
+    journal.commit(at(0), commit(2)).expect("commits");
+    assert_eq!(log.stats().newest_file, 2);
+    let visible = Expected::of(&log, &journal);
+    let after = machine.after(machine.disk.power_cut(PowerCut::LoseAll));
+    let (journal, log, _) = after.open().expect("opens");
+    assert_eq!(Expected::of(&log, &journal), visible);
 }

@@ -1,6 +1,6 @@
 //! Settings as plain values: what [`crate::Broker::start`] takes.
 //!
-//! `headwater run` reads them from TOML ([`file`]), `headwater dev` makes them from its command line, tests
+//! `headwater run` reads them from TOML ([`mod@file`]), `headwater dev` makes them from its command line, tests
 //! write them down. Everything here has been checked, except what only the system can tell (whether an address
 //! is free, a directory writable, a database there).
 

@@ -45,7 +45,7 @@ pub(super) struct DevArgs {
     /// Keep the log here, and slot and publications in the database. Without it all of them are temporary.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Topics are NAME.<schema>.<table> [default: the database's name].
+    /// Topics are NAME.SCHEMA.TABLE [default: the database's name].
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
     /// Capture only these tables: schema.table with * and ?. May be given several times.

@@ -195,11 +195,12 @@ impl Writer {
         self.surroundings
             .waits
             .became_visible(self.appended.drain());
-        self.source.confirm(&commit.position);
         let took = clock.monotonic().saturating_sub(started);
         self.surroundings
             .metrics
             .committed(std::mem::take(&mut self.records), took);
+        // Last, so that what is confirmed is counted.
+        self.source.confirm(&commit.position);
         self.unnoted = true;
         self.journal.roll_if_due(clock.now())?;
         self.note_durable_end()

@@ -115,12 +115,14 @@ impl Headwater {
         Self::spawn_command(options, command)
     }
 
-    fn spawn_command(options: &Options, command: Command) -> Self {
+    fn spawn_command(options: &Options, mut command: Command) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("headwater-test-log-")
             .tempdir()
             .expect("a temporary directory can be made");
         let log = directory.path().join("log");
+        // A data directory that it makes for itself goes with ours, also when it is killed.
+        command.env("TMPDIR", directory.path());
         let process = Process::spawn("headwater", command, &log);
         Self {
             options: options.clone(),
@@ -132,7 +134,9 @@ impl Headwater {
     /// Starts it again with the same options; the log goes on in the same file.
     pub fn spawn_again(&mut self) {
         let log = self.directory.path().join("log");
-        self.process = Process::spawn("headwater", self.options.command(), &log);
+        let mut command = self.options.command();
+        command.env("TMPDIR", self.directory.path());
+        self.process = Process::spawn("headwater", command, &log);
     }
 
     /// Starts it again and waits as [`Headwater::start`] does.

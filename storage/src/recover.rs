@@ -1,6 +1,6 @@
 //! The start of a journal: what counts, what is damaged, what is cut (`docs/format.md`, "Start").
 //!
-//! This file decides, and does nothing: [`accepted`] says how many of the things seen count, [`fold`] what they add
+//! This file decides, and does nothing: [`accepted`] says how many of the things seen count, [`fold()`] what they add
 //! up to. Seeing is `scan`, acting is `repair`, and `journal::open` calls them in order.
 //!
 //! A bad frame is a torn tail only where nothing proves it was durable. The proof: no byte of a group is written

@@ -185,11 +185,19 @@ impl<'f> Walker<'f> {
     }
 }
 
-/// Zero bytes at the start of `bytes`, counted in steps of 8.
+/// Zero bytes at the start of `bytes`, counted in steps of 8. A start looks through a whole file of zeros, hence
+/// the blocks, which the compiler turns into wide instructions.
 fn leading_zeros(bytes: &[u8]) -> usize {
-    let words = bytes.chunks(8);
-    let zero = |word: &&[u8]| word.iter().all(|byte| *byte == 0);
-    words.take_while(zero).map(<[u8]>::len).sum()
+    let blocks = bytes.chunks_exact(256).take_while(|block| is_zero(block));
+    let start: usize = blocks.map(<[u8]>::len).sum();
+    let rest = bytes.get(start..).unwrap_or_default();
+    let words = rest.chunks(8).take_while(|word| is_zero(word));
+    start + words.map(<[u8]>::len).sum::<usize>()
+}
+
+/// Whether there is nothing in `bytes`.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |all, byte| all | byte) == 0
 }
 
 /// A piece of the file in memory.

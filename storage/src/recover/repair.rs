@@ -10,7 +10,7 @@ use crate::{
     disk::{SegmentFile, SegmentStore},
     journal::{DurableEnd, write_zeros},
     journal_file,
-    walk::read_full,
+    walk::{is_zero, read_full},
 };
 
 /// Bytes read and written at once.
@@ -128,7 +128,7 @@ fn clear(file: &SeenFile, from: u64) -> io::Result<u64> {
             break;
         };
         let end = position + count as u64;
-        if piece.iter().any(|byte| *byte != 0) {
+        if !is_zero(piece) {
             write_zeros(file.handle.as_ref(), position, end)?;
             zeroed += count as u64;
         }

@@ -3,4 +3,5 @@
 mod append;
 mod damage;
 mod power_loss;
+mod real_disk;
 mod world;

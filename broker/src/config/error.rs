@@ -48,12 +48,40 @@ impl ConfigError {
     /// shown: a secret may stand in it.
     #[must_use]
     pub fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
-        let message = suggested(error.message()).replace('\n', ", ");
+        let message = match without_value(error.message()) {
+            Some(message) => message,
+            None => suggested(error.message()).replace('\n', ", "),
+        };
         match error.span() {
             Some(span) => Self::at(file, text, span.start, message),
             None => Self::whole(file, message),
         }
     }
+}
+
+/// serde's "invalid type: string "VALUE", expected struct Source" without the value, which may be a secret or hold
+/// one, and in an operator's words.
+fn without_value(message: &str) -> Option<String> {
+    // From the right: the value may hold the same words.
+    let (given, expected) = message.rsplit_once(", expected ")?;
+    let given = given.strip_prefix("invalid type: ")?;
+    let given = match given.split([' ', '`']).next()? {
+        "string" => "a string",
+        "integer" => "a whole number",
+        "floating" => "a number with a fraction",
+        "boolean" => "true or false",
+        "map" => "a table",
+        "sequence" => "a list",
+        _ => "a value of another kind",
+    };
+    let expected = match expected {
+        "a sequence" => "a list".to_owned(),
+        table if table.starts_with("struct ") || table == "a map" => {
+            "a table, as in { key = value }".to_owned()
+        }
+        other => other.replace("usize", "whole number"),
+    };
+    Some(format!("expected {expected}, not {given}"))
 }
 
 /// serde's "unknown field `x`, expected one of `a`, `b`" as a sentence with the nearest key. Other messages
@@ -103,6 +131,27 @@ mod tests {
             assert_eq!(nearest(word, &known), expected, "{word}");
         }
         assert_eq!(nearest("x", &[]), None);
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_told_without_the_value() {
+        for (serde, told) in [
+            (
+                "invalid type: string \"postgres://a:secret, expected b@c\", expected struct Source",
+                "expected a table, as in { key = value }, not a string",
+            ),
+            (
+                "invalid type: integer `12345678`, expected a string",
+                "expected a string, not a whole number",
+            ),
+            (
+                "invalid type: map, expected a sequence",
+                "expected a list, not a table",
+            ),
+        ] {
+            assert_eq!(without_value(serde).as_deref(), Some(told));
+        }
+        assert_eq!(without_value("missing field `name`"), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The catalog: what exists in a data directory and cannot be read off the journal. Instances, feeds, topics,
-//! schema versions.
+//! schema versions, consumer groups.
 //!
 //! A [`Catalog`] is an immutable snapshot with lookups, and the rules of what may change ([`Catalog::with`]).
 //! It does no I/O: [`CatalogStore`](store::CatalogStore) makes changes durable, in `catalog.log` first and then
@@ -11,9 +11,12 @@
 //! | feed     | dense from 1      | name and prefix in an instance    | nothing                            |
 //! | topic    | dense from 1      | name, id (in the whole directory) | relation of its table, more epochs |
 //! | schema   | version, from 1   | version                           | nothing                            |
+//! | group    | dense from 1      | id and name, of those that live   | verifiers, mode; may be deleted    |
 
 mod change;
 mod entity;
+mod group;
+pub mod group_rules;
 pub mod store;
 mod stored;
 
@@ -27,10 +30,11 @@ use uuid::Uuid;
 pub use self::{
     change::CatalogChange,
     entity::{Feed, FeedLayout, Instance, Schema, SourceKind, TableIdentity, Topic, random_id},
+    group::{Group, GroupMode, StoredVerifier, VerifierMechanism},
 };
 use crate::{
     error::StorageError,
-    number::{FeedNumber, InstanceNumber, TopicNumber},
+    number::{FeedNumber, GroupNumber, InstanceNumber, TopicNumber},
 };
 
 /// What exists, as of one change. Cheap to clone: the things in it are shared.
@@ -45,6 +49,10 @@ pub struct Catalog {
     /// Latest version of each table, by instance, schema and name.
     schemas: BTreeMap<(InstanceNumber, String, String), Arc<Schema>>,
     schema_version: u64,
+    /// The deleted ones included.
+    groups: BTreeMap<GroupNumber, Arc<Group>>,
+    /// By id and by name, of those that live: no id is another group's name.
+    groups_by_name: HashMap<String, GroupNumber>,
 }
 
 impl Catalog {

@@ -24,7 +24,8 @@ mod walk;
 mod whole_file;
 
 pub use catalog::{
-    Catalog, CatalogChange, Feed, FeedLayout, Instance, Schema, SourceKind, TableIdentity, Topic,
+    Catalog, CatalogChange, Feed, FeedLayout, Group, GroupMode, Instance, Schema, SourceKind,
+    StoredVerifier, TableIdentity, Topic, VerifierMechanism,
 };
 pub use data_directory::{DataDirectory, StoreOptions};
 pub use error::StorageError;
@@ -33,5 +34,5 @@ pub use journal::{
     TopicEpochs,
 };
 pub use log::{Ends, Log, LogStats, ReadError, RingRead};
-pub use number::{FeedNumber, InstanceNumber, LeaderEpoch, TopicNumber};
+pub use number::{FeedNumber, GroupNumber, InstanceNumber, LeaderEpoch, TopicNumber};
 pub use recover::{Damage, Recovered, TornTail};

@@ -26,8 +26,24 @@ number! {
     FeedNumber
 }
 number! {
+    /// One consumer group. Names its positions and history in sled. Below 2^31 for groups of the catalog; the upper half
+    /// is for groups that came into being on first use.
+    GroupNumber
+}
+number! {
     /// One topic, over all instances. Stands in every frame header.
     TopicNumber
+}
+
+impl GroupNumber {
+    /// The first number of groups that come into being on first use. Those of the catalog end before it.
+    pub const FIRST_USE: Self = Self(1 << 31);
+
+    /// Whether the group came into being on first use.
+    #[must_use]
+    pub fn is_first_use(self) -> bool {
+        self >= Self::FIRST_USE
+    }
 }
 
 /// From which offset on a topic's batches carry which leader epoch. A topic's list ascends in both fields

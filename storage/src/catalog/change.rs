@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Feed, Instance, Schema, TableIdentity, Topic};
+use super::{Catalog, Feed, Group, Instance, Schema, TableIdentity, Topic, group};
 use crate::{
     error::StorageError,
     number::{InstanceNumber, LeaderEpoch},
@@ -22,6 +22,8 @@ pub enum CatalogChange {
     Topic(Topic),
     /// A schema version.
     Schema(Schema),
+    /// A consumer group.
+    Group(Group),
 }
 
 /// Longest topic name, bytes (Kafka's `Topic.MAX_NAME_LENGTH`).
@@ -34,6 +36,7 @@ impl Catalog {
             CatalogChange::Feed(feed) => self.put_feed(feed),
             CatalogChange::Topic(topic) => self.put_topic(topic),
             CatalogChange::Schema(schema) => self.put_schema(schema),
+            CatalogChange::Group(group) => group::put(self, group),
         }
     }
 
@@ -150,7 +153,7 @@ impl Catalog {
         Ok(())
     }
 
-    fn require_instance(&self, number: InstanceNumber) -> Result<(), StorageError> {
+    pub(super) fn require_instance(&self, number: InstanceNumber) -> Result<(), StorageError> {
         require(self.instances.contains_key(&number), || {
             format!("no instance number {number}")
         })
@@ -256,7 +259,7 @@ fn is_topic_name(name: &str) -> bool {
         && !matches!(name, "." | "..")
 }
 
-fn require_next<N: PartialEq + std::fmt::Display>(
+pub(super) fn require_next<N: PartialEq + std::fmt::Display>(
     what: &str,
     given: N,
     next: N,
@@ -266,7 +269,10 @@ fn require_next<N: PartialEq + std::fmt::Display>(
     })
 }
 
-fn require(condition: bool, otherwise: impl FnOnce() -> String) -> Result<(), StorageError> {
+pub(super) fn require(
+    condition: bool,
+    otherwise: impl FnOnce() -> String,
+) -> Result<(), StorageError> {
     if condition {
         Ok(())
     } else {

@@ -1,4 +1,4 @@
-//! The catalog in sled: one value per instance, feed, topic and schema version ([`key`]), and the number of the
+//! The catalog in sled: one value per instance, feed, topic, schema version and group ([`key`]), and the number of the
 //! change up to which they are there.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -71,6 +71,7 @@ pub(super) fn all(meta: &dyn MetaStore) -> Result<Vec<CatalogChange>, StorageErr
     changes.extend(values(meta, key::FEEDS, 4)?.map(CatalogChange::Feed));
     changes.extend(values(meta, key::TOPICS, 4)?.map(CatalogChange::Topic));
     changes.extend(values(meta, key::SCHEMAS, 8)?.map(CatalogChange::Schema));
+    changes.extend(values(meta, key::GROUPS, 4)?.map(CatalogChange::Group));
     Ok(changes)
 }
 
@@ -105,6 +106,7 @@ fn pair(change: &CatalogChange) -> Result<(Vec<u8>, Vec<u8>), StorageError> {
         CatalogChange::Feed(feed) => (key::feed(feed.number), to_json(feed)?),
         CatalogChange::Topic(topic) => (key::topic(topic.number), to_json(topic)?),
         CatalogChange::Schema(schema) => (key::schema(schema.version), to_json(schema)?),
+        CatalogChange::Group(group) => (key::group(group.number), to_json(group)?),
     })
 }
 

@@ -9,12 +9,13 @@
 //! | `11` feed u32, chunk u16                     | feed, JSON in chunks                                     |
 //! | `12` topic u32, chunk u16                    | topic, JSON in chunks                                    |
 //! | `13` schema version u64, chunk u16           | schema version, JSON in chunks                           |
+//! | `14` group u32, chunk u16                    | consumer group, JSON in chunks                           |
 //! | `20` instance u32                            | durable end of the instance's journal (`journal/memo.rs`) |
 //! | `21` instance u32                            | number of the journal's last start (`journal/memo.rs`)   |
 //!
 //! "In chunks": [`super::long_value`]. Other first bytes are not used; a start leaves them alone.
 
-use crate::number::{FeedNumber, InstanceNumber, TopicNumber};
+use crate::number::{FeedNumber, GroupNumber, InstanceNumber, TopicNumber};
 
 /// Key of the directory record.
 pub const DIRECTORY: &[u8] = &[0x01];
@@ -33,6 +34,9 @@ pub const TOPICS: &[u8] = &[0x12];
 
 /// What all schema versions' keys begin with.
 pub const SCHEMAS: &[u8] = &[0x13];
+
+/// What all consumer groups' keys begin with.
+pub const GROUPS: &[u8] = &[0x14];
 
 const DURABLE_ENDS: &[u8] = &[0x20];
 const STARTS: &[u8] = &[0x21];
@@ -61,6 +65,12 @@ pub fn schema(version: u64) -> Vec<u8> {
     [SCHEMAS, &version.to_be_bytes()].concat()
 }
 
+/// What a consumer group's chunks begin with.
+#[must_use]
+pub fn group(number: GroupNumber) -> Vec<u8> {
+    [GROUPS, &number.0.to_be_bytes()].concat()
+}
+
 /// Key of the durable end of an instance's journal.
 #[must_use]
 pub fn durable_end(instance: InstanceNumber) -> Vec<u8> {
@@ -83,6 +93,7 @@ mod tests {
         assert_eq!(feed(FeedNumber(2)), [0x11, 0, 0, 0, 2]);
         assert_eq!(topic(TopicNumber(0x0102_0304)), [0x12, 1, 2, 3, 4]);
         assert_eq!(schema(5), [0x13, 0, 0, 0, 0, 0, 0, 0, 5]);
+        assert_eq!(group(GroupNumber(7)), [0x14, 0, 0, 0, 7]);
         assert_eq!(durable_end(InstanceNumber(6)), [0x20, 0, 0, 0, 6]);
         assert_eq!(start(InstanceNumber(6)), [0x21, 0, 0, 0, 6]);
         assert_eq!((DIRECTORY, CATALOG_CHANGE), (&[1][..], &[2][..]));

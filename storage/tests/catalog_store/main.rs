@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod groups;
 mod refuse;
 mod rules;
 mod world;

@@ -56,7 +56,7 @@ fn an_empty_sled_beside_a_full_log_is_refused() {
         &world,
         &[
             "sled (folder meta) is empty",
-            "catalog.log has 6 changes",
+            "catalog.log has 8 changes",
             "restore",
         ],
     );
@@ -100,7 +100,7 @@ fn a_log_of_a_newer_version_is_refused() {
 #[test]
 fn a_change_of_an_unknown_kind_is_refused_as_newer() {
     let world = complete();
-    append(&world, &record(7, r#"[{"kind":"galaxy","number":1}]"#));
+    append(&world, &record(9, r#"[{"kind":"galaxy","number":1}]"#));
     refusal(
         &world,
         &["catalog.log holds something", "galaxy", "newer headwater"],
@@ -124,7 +124,7 @@ fn unknown_fields_are_ignored() {
     let world = complete();
     let thing = r#"[{"kind":"instance","number":2,"name":"b","source":"postgresql","created_ms":5,
         "incarnation":0,"colour":"blue"}]"#;
-    append(&world, &record(7, thing));
+    append(&world, &record(9, thing));
     let catalog = world.open().expect("opens").catalog();
     assert_eq!(
         catalog

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use headwater_storage::{
-    Catalog, CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Instance, InstanceNumber,
-    LeaderEpoch, Schema, SourceKind, StorageError, StoreOptions, TableIdentity, Topic, TopicNumber,
+    Catalog, CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Group, GroupMode,
+    GroupNumber, Instance, InstanceNumber, LeaderEpoch, Schema, SourceKind, StorageError,
+    StoreOptions, StoredVerifier, TableIdentity, Topic, TopicNumber, VerifierMechanism,
     disk::model::{ModelDisk, power::PowerCut},
     meta::memory::MemoryMeta,
 };
@@ -109,7 +110,20 @@ impl History {
                 incarnation: 1,
                 ..instance(1, "shop")
             })],
-            vec![CatalogChange::Schema(schema(6, "orders", 30))],
+            vec![
+                CatalogChange::Schema(schema(6, "orders", 30)),
+                CatalogChange::Group(group(1, "sync")),
+                CatalogChange::Group(group(2, "audit")),
+            ],
+            vec![CatalogChange::Group(deleted(group(1, "sync")))],
+            vec![
+                CatalogChange::Group(group(3, "sync")),
+                CatalogChange::Group(Group {
+                    mode: GroupMode::Reject,
+                    verifiers: vec![verifier(VerifierMechanism::ScramSha512)],
+                    ..group(2, "audit")
+                }),
+            ],
         ];
         let mut states = vec![Catalog::default()];
         for change in &changes {
@@ -191,5 +205,41 @@ pub(crate) fn schema(version: u64, name: &str, bytes: usize) -> Schema {
         instance: InstanceNumber(1),
         table: table(name),
         definition: serde_json::json!({ "columns": ["id", "x".repeat(bytes)] }),
+    }
+}
+
+pub(crate) fn group(number: u32, id: &str) -> Group {
+    Group {
+        number: GroupNumber(number),
+        id: id.to_owned(),
+        name: format!("the {id} group"),
+        instance: InstanceNumber(1),
+        account: "team_a".to_owned(),
+        verifiers: vec![
+            verifier(VerifierMechanism::ScramSha256),
+            verifier(VerifierMechanism::ScramSha512),
+        ],
+        mode: GroupMode::Exclusive,
+        created_ms: 1_700_000_000_000,
+        created_group: 7,
+        deleted: false,
+    }
+}
+
+pub(crate) fn deleted(group: Group) -> Group {
+    Group {
+        verifiers: Vec::new(),
+        deleted: true,
+        ..group
+    }
+}
+
+pub(crate) fn verifier(mechanism: VerifierMechanism) -> StoredVerifier {
+    StoredVerifier {
+        mechanism,
+        salt: vec![0xfe; 16],
+        iterations: 4_096,
+        stored_key: vec![1; mechanism.key_bytes()],
+        server_key: vec![2; mechanism.key_bytes()],
     }
 }

@@ -7,4 +7,4 @@ pub(crate) mod find_coordinator;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
-pub(crate) mod produce;
+pub(crate) mod refused;

@@ -2,10 +2,13 @@
 //!
 //! The versions are checked before (`headwater_protocol::api`); authorization comes here once there are accounts.
 
-use headwater_protocol::{request::Request, response::Response};
+use headwater_protocol::{refusal::refuse, request::Request, response::Response};
 
 use crate::{
-    api,
+    api::{
+        self,
+        refused::{self, Reason},
+    },
     budget::Share,
     context::{Context, Session, Shared},
 };
@@ -33,13 +36,6 @@ pub(crate) async fn dispatch(
     };
     let response = match request {
         Request::Fetch(request) => return fetch(ctx, request).await,
-        Request::Produce(request) => {
-            let response = api::produce::handle(ctx, request).map(Response::Produce);
-            return Answer {
-                response,
-                held: None,
-            };
-        }
         Request::ApiVersions(request) => {
             Response::ApiVersions(api::api_versions::handle(ctx, request))
         }
@@ -53,6 +49,32 @@ pub(crate) async fn dispatch(
         Request::FindCoordinator(request) => {
             Response::FindCoordinator(api::find_coordinator::handle(ctx, request))
         }
+        Request::Produce(_) => return refuse_all(ctx, request, refused::PRODUCE),
+        Request::CreateTopics(_) | Request::DeleteTopics(_) | Request::CreatePartitions(_) => {
+            return refuse_all(ctx, request, refused::CHANGE_TOPICS);
+        }
+        Request::DeleteRecords(_) => return refuse_all(ctx, request, refused::DELETE_RECORDS),
+        Request::AlterConfigs(_) | Request::IncrementalAlterConfigs(_) => {
+            return refuse_all(ctx, request, refused::ALTER_CONFIGS);
+        }
+        Request::DescribeAcls(_) => return refuse_all(ctx, request, refused::ACLS),
+        Request::SaslHandshake(_) | Request::SaslAuthenticate(_) => {
+            return refuse_all(ctx, request, refused::SASL);
+        }
+        Request::OffsetCommit(_)
+        | Request::OffsetFetch(_)
+        | Request::JoinGroup(_)
+        | Request::Heartbeat(_)
+        | Request::LeaveGroup(_)
+        | Request::SyncGroup(_)
+        | Request::DescribeGroups(_)
+        | Request::ListGroups(_)
+        | Request::DeleteGroups(_)
+        | Request::OffsetDelete(_) => return refuse_all(ctx, request, refused::GROUPS),
+        Request::DescribeConfigs(_)
+        | Request::DescribeLogDirs(_)
+        | Request::ListPartitionReassignments(_)
+        | Request::DescribeCluster(_) => return refuse_all(ctx, request, refused::NOT_TOLD),
     };
     Answer {
         response: Some(response),
@@ -65,5 +87,12 @@ async fn fetch(ctx: &Context<'_>, request: kafka_protocol::messages::FetchReques
     Answer {
         response: Some(Response::Fetch(fetched.response)),
         held: fetched.held,
+    }
+}
+
+fn refuse_all(ctx: &Context<'_>, request: Request, reason: Reason) -> Answer {
+    Answer {
+        response: refuse(request, ctx.version, reason.error.error(), reason.message),
+        held: None,
     }
 }

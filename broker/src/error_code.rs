@@ -36,12 +36,27 @@ pub(crate) enum Refusal {
     UnsupportedVersion,
     /// The request makes no sense.
     InvalidRequest,
+    /// The broker is set up so that nobody may do this.
+    PolicyViolation,
+    /// There are no ACLs to ask for.
+    SecurityDisabled,
+    /// SASL where there is none.
+    IllegalSaslState,
+    /// Not this group, or no groups at all.
+    GroupAuthorizationFailed,
+    /// Not for this principal, of what concerns the whole broker.
+    ClusterAuthorizationFailed,
 }
 
 impl Refusal {
     /// Kafka's number.
     pub(crate) fn code(self) -> i16 {
-        let error = match self {
+        self.error().code()
+    }
+
+    /// Kafka's name.
+    pub(crate) fn error(self) -> ResponseError {
+        match self {
             Self::OffsetOutOfRange => ResponseError::OffsetOutOfRange,
             Self::CorruptMessage => ResponseError::CorruptMessage,
             Self::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
@@ -56,8 +71,12 @@ impl Refusal {
             Self::UnknownLeaderEpoch => ResponseError::UnknownLeaderEpoch,
             Self::UnsupportedVersion => ResponseError::UnsupportedVersion,
             Self::InvalidRequest => ResponseError::InvalidRequest,
-        };
-        error.code()
+            Self::PolicyViolation => ResponseError::PolicyViolation,
+            Self::SecurityDisabled => ResponseError::SecurityDisabled,
+            Self::IllegalSaslState => ResponseError::IllegalSaslState,
+            Self::GroupAuthorizationFailed => ResponseError::GroupAuthorizationFailed,
+            Self::ClusterAuthorizationFailed => ResponseError::ClusterAuthorizationFailed,
+        }
     }
 }
 

@@ -7,8 +7,11 @@
 //!   reads record format v2 only from a broker that lists Produce 3 and Fetch 4; it tests for these
 //!   exact versions, so a read-only broker that hid Produce could not be fetched from. Versions 0 to 2
 //!   are never used by a client that sees 12; one that sends them is disconnected, as by Kafka 4.
-//! - Group APIs and SASL are not listed: librdkafka then switches off group consumption with a clear
-//!   message, and assignment works. FindCoordinator is served and listed from 0.
+//! - The group APIs keep their low minimums: librdkafka before 2.11.1 switches off group consumption
+//!   unless JoinGroup 0 or 1, OffsetCommit 1 or 2 and FindCoordinator 0 are among them.
+//! - A row marked `unlisted` is decoded and refused, and ApiVersions does not tell of it: what no
+//!   handler serves yet. librdkafka then says clearly that the broker has no groups, and assignment
+//!   works.
 //! - No features (KIP-584) are announced, so that clients do not expect the newer group protocol.
 
 use kafka_protocol::messages::{ApiVersionsResponse, api_versions_response::ApiVersion};
@@ -24,12 +27,58 @@ pub enum Api {
     ListOffsets,
     /// Brokers, topics, partitions.
     Metadata,
+    /// Stores a group's positions.
+    OffsetCommit,
+    /// Reads a group's positions.
+    OffsetFetch,
     /// The broker that coordinates a group.
     FindCoordinator,
+    /// Enters a group.
+    JoinGroup,
+    /// Stays in a group.
+    Heartbeat,
+    /// Leaves a group.
+    LeaveGroup,
+    /// Gives and takes the assignment of a group.
+    SyncGroup,
+    /// State and members of groups.
+    DescribeGroups,
+    /// The groups there are.
+    ListGroups,
+    /// Chooses a SASL mechanism.
+    SaslHandshake,
     /// This table, for clients.
     ApiVersions,
+    /// Refused: topics follow the source's tables.
+    CreateTopics,
+    /// Refused, as above.
+    DeleteTopics,
+    /// Refused: retention deletes.
+    DeleteRecords,
     /// Where a leader epoch ends, for clients that check for truncation (KIP-320).
     OffsetForLeaderEpoch,
+    /// Refused: there are no ACLs. UIs ask once to learn that.
+    DescribeAcls,
+    /// Settings of topics and of the broker.
+    DescribeConfigs,
+    /// Refused: settings stand in the configuration file.
+    AlterConfigs,
+    /// Sizes on disk.
+    DescribeLogDirs,
+    /// Carries the tokens of a SASL mechanism (KIP-152).
+    SaslAuthenticate,
+    /// Refused: the number of partitions is fixed.
+    CreatePartitions,
+    /// Deletes groups that have no members.
+    DeleteGroups,
+    /// Refused, as AlterConfigs (KIP-339).
+    IncrementalAlterConfigs,
+    /// None ever, on one node (KIP-455).
+    ListPartitionReassignments,
+    /// Deletes positions of a group (KIP-496).
+    OffsetDelete,
+    /// Cluster id and brokers (KIP-700).
+    DescribeCluster,
 }
 
 /// A row of the table.
@@ -49,19 +98,47 @@ pub struct Served {
     pub decoded_from: i16,
     /// First version with compact lengths and tagged fields (KIP-482).
     pub first_flexible: i16,
+    /// Whether ApiVersions tells of it. One that is not listed is decoded, and refused by error code.
+    pub listed: bool,
 }
 
 /// Every API that is served, by key.
 #[rustfmt::skip]
-pub static SERVED: [Served; 7] = [
-    row(Api::Produce,               0, "Produce",               [0, 12], 3, 9),
-    row(Api::Fetch,                 1, "Fetch",                 [4, 16], 4, 12),
-    row(Api::ListOffsets,           2, "ListOffsets",           [1, 9],  1, 6),
-    row(Api::Metadata,              3, "Metadata",              [0, 12], 0, 9),
-    row(Api::FindCoordinator,      10, "FindCoordinator",       [0, 5],  0, 3),
-    row(Api::ApiVersions,          18, "ApiVersions",           [0, 4],  0, 3),
-    row(Api::OffsetForLeaderEpoch, 23, "OffsetForLeaderEpoch",  [2, 4],  2, 4),
+pub static SERVED: [Served; 30] = [
+    row(Api::Produce,                     0, "Produce",                    [0, 12],3, 9),
+    row(Api::Fetch,                       1, "Fetch",                      [4, 16],4, 12),
+    row(Api::ListOffsets,                 2, "ListOffsets",                [1, 9], 1, 6),
+    row(Api::Metadata,                    3, "Metadata",                   [0, 12],0, 9),
+    row(Api::OffsetCommit,                8, "OffsetCommit",               [1, 9], 1, 8).unlisted(),
+    row(Api::OffsetFetch,                 9, "OffsetFetch",                [1, 9], 1, 6).unlisted(),
+    row(Api::FindCoordinator,            10, "FindCoordinator",            [0, 5], 0, 3),
+    row(Api::JoinGroup,                  11, "JoinGroup",                  [0, 9], 0, 6).unlisted(),
+    row(Api::Heartbeat,                  12, "Heartbeat",                  [0, 4], 0, 4).unlisted(),
+    row(Api::LeaveGroup,                 13, "LeaveGroup",                 [0, 5], 0, 4).unlisted(),
+    row(Api::SyncGroup,                  14, "SyncGroup",                  [0, 5], 0, 4).unlisted(),
+    row(Api::DescribeGroups,             15, "DescribeGroups",             [0, 6], 0, 5).unlisted(),
+    row(Api::ListGroups,                 16, "ListGroups",                 [0, 5], 0, 3).unlisted(),
+    row(Api::SaslHandshake,              17, "SaslHandshake",              [0, 1], 0, NEVER),
+    row(Api::ApiVersions,                18, "ApiVersions",                [0, 4], 0, 3),
+    row(Api::CreateTopics,               19, "CreateTopics",               [2, 7], 2, 5),
+    row(Api::DeleteTopics,               20, "DeleteTopics",               [1, 6], 1, 4),
+    row(Api::DeleteRecords,              21, "DeleteRecords",              [0, 2], 0, 2),
+    row(Api::OffsetForLeaderEpoch,       23, "OffsetForLeaderEpoch",       [2, 4], 2, 4),
+    row(Api::DescribeAcls,               29, "DescribeAcls",               [1, 3], 1, 2),
+    row(Api::DescribeConfigs,            32, "DescribeConfigs",            [1, 4], 1, 4).unlisted(),
+    row(Api::AlterConfigs,               33, "AlterConfigs",               [0, 2], 0, 2),
+    row(Api::DescribeLogDirs,            35, "DescribeLogDirs",            [1, 4], 1, 2).unlisted(),
+    row(Api::SaslAuthenticate,           36, "SaslAuthenticate",           [0, 2], 0, 2),
+    row(Api::CreatePartitions,           37, "CreatePartitions",           [0, 3], 0, 2),
+    row(Api::DeleteGroups,               42, "DeleteGroups",               [0, 2], 0, 2).unlisted(),
+    row(Api::IncrementalAlterConfigs,    44, "IncrementalAlterConfigs",    [0, 1], 0, 1),
+    row(Api::ListPartitionReassignments, 46, "ListPartitionReassignments", [0, 0], 0, 0).unlisted(),
+    row(Api::OffsetDelete,               47, "OffsetDelete",               [0, 0], 0, NEVER).unlisted(),
+    row(Api::DescribeCluster,            60, "DescribeCluster",            [0, 2], 0, 0).unlisted(),
 ];
+
+/// The first flexible version of an API that has none.
+const NEVER: i16 = i16::MAX;
 
 #[expect(
     clippy::too_many_arguments,
@@ -83,6 +160,7 @@ const fn row(
         max,
         decoded_from,
         first_flexible,
+        listed: true,
     }
 }
 
@@ -105,6 +183,11 @@ impl Api {
 }
 
 impl Served {
+    const fn unlisted(mut self) -> Self {
+        self.listed = false;
+        self
+    }
+
     /// The row with Kafka's number `key`.
     pub fn by_key(key: i16) -> Option<&'static Self> {
         SERVED.iter().find(|row| row.key == key)
@@ -127,9 +210,9 @@ impl Served {
     }
 }
 
-/// The answer to ApiVersions: the table, and no features.
+/// The answer to ApiVersions: what is listed of the table, and no features.
 pub fn api_versions_response() -> ApiVersionsResponse {
-    let listed = SERVED.iter().map(|row| {
+    let listed = SERVED.iter().filter(|row| row.listed).map(|row| {
         ApiVersion::default()
             .with_api_key(row.key)
             .with_min_version(row.min)
@@ -146,18 +229,13 @@ mod tests {
 
     #[test]
     fn every_api_has_one_row_and_rows_are_in_order_of_their_keys() {
-        let all = [
-            Api::Produce,
-            Api::Fetch,
-            Api::ListOffsets,
-            Api::Metadata,
-            Api::FindCoordinator,
-            Api::ApiVersions,
-            Api::OffsetForLeaderEpoch,
-        ];
-        assert_eq!(SERVED.map(|row| row.api), all);
-        assert!(all.iter().all(|api| api.served().api == *api));
-        assert!(SERVED.is_sorted_by_key(|row| row.key));
+        let in_order = SERVED
+            .iter()
+            .enumerate()
+            .all(|(at, row)| row.api as usize == at);
+        assert!(in_order && SERVED.len() == Api::DescribeCluster as usize + 1);
+        assert!(SERVED.iter().all(|row| row.api.served() == row));
+        assert!(SERVED.is_sorted_by(|row, next| row.key < next.key));
     }
 
     #[test]
@@ -165,13 +243,16 @@ mod tests {
         for row in &SERVED {
             let key = ApiKey::try_from(row.key).expect("the key is Kafka's");
             let valid = key.valid_versions();
+            // OffsetCommit 1 is decoded by hand.
+            let own = i16::from(row.api == Api::OffsetCommit);
+            let decoded = row.decoded_from + own..=row.max;
             assert!(
-                valid.min <= row.decoded_from && row.max <= valid.max,
+                valid.min <= *decoded.start() && row.max <= valid.max,
                 "{row:?}"
             );
             assert!(row.min <= row.decoded_from, "{row:?}");
             assert_eq!(format!("{key:?}"), row.name);
-            for version in row.decoded_from..=row.max {
+            for version in decoded {
                 let flexible = key.request_header_version(version) == 2;
                 assert_eq!(row.is_flexible(version), flexible, "{row:?} {version}");
                 let header = key.response_header_version(version);

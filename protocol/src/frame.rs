@@ -6,6 +6,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::limits::REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION;
+
 /// Bytes of the length field.
 const LENGTH_SIZE: usize = 4;
 
@@ -120,6 +122,27 @@ impl FrameDecoder {
     }
 }
 
+/// The frame of a raw SASL token, its length field included, as it goes to a client that began with
+/// SaslHandshake version 0: no header, no API (KIP-43).
+///
+/// The client's own tokens come the same way. [`FrameDecoder::next`] cuts them off the stream as it
+/// cuts requests, under [`REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION`]; the frame is the token. An empty
+/// token is a legal one: it ends a successful PLAIN exchange.
+///
+/// # Errors
+/// [`FrameError::TooLarge`] if the token is longer than a client's own may be.
+pub fn sasl_token_frame(token: &[u8]) -> Result<Bytes, FrameError> {
+    let too_large = FrameError::TooLarge {
+        length: token.len(),
+        limit: REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION,
+    };
+    if token.len() > REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION {
+        return Err(too_large);
+    }
+    let length = i32::try_from(token.len()).map_err(|_| too_large)?;
+    Ok([&length.to_be_bytes(), token].concat().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,5 +226,22 @@ mod tests {
         decoder.push(&hello);
         assert!(decoder.next().unwrap().is_some());
         assert!(matches!(decoder.next(), Err(FrameError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_raw_sasl_token_comes_back_and_one_over_the_limit_is_refused() {
+        let limit = REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION;
+        for size in [0, 1, limit] {
+            let token = vec![0; size];
+            let mut decoder = FrameDecoder::new(limit);
+            decoder.push(&sasl_token_frame(&token).unwrap());
+            assert_eq!(decoder.next().unwrap().unwrap(), token, "size={size}");
+        }
+        let length = limit + 1;
+        let refused = FrameError::TooLarge { length, limit };
+        assert_eq!(sasl_token_frame(&vec![0; length]), Err(refused));
+        let mut decoder = FrameDecoder::new(limit);
+        decoder.push(&frame(&vec![0; length]));
+        assert_eq!(decoder.next(), Err(refused));
     }
 }

@@ -9,6 +9,9 @@
 //! Records are built once ([`batch`]), stored as they are, and sent as they were stored: the Fetch
 //! answer is put together by [`fetch_response`] around slices of the log.
 //!
+//! Who may not ask, or asks for what is not done here, gets [`refusal::refuse`]: the answer to any
+//! request that says so in the place where that API's clients look.
+//!
 //! What a stranger may make us hold is in [`limits`].
 
 #![deny(clippy::indexing_slicing)]
@@ -18,6 +21,7 @@ pub mod batch;
 pub mod fetch_response;
 pub mod frame;
 pub mod limits;
+pub mod refusal;
 pub mod request;
 pub mod response;
 mod shape;

@@ -11,11 +11,19 @@
 //! The first eight bytes are the same in every version, so an unknown version can still be answered
 //! or refused by them.
 
+mod offset_commit;
+
 use bytes::{Buf, Bytes};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, FetchRequest, FindCoordinatorRequest, ListOffsetsRequest,
-        MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+        AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+        DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeAclsRequest,
+        DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+        DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+        IncrementalAlterConfigsRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+        ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
+        OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
+        ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
     },
     protocol::{Decodable, StrBytes},
 };
@@ -51,9 +59,32 @@ pub enum Request {
     Fetch(FetchRequest),
     ListOffsets(ListOffsetsRequest),
     Metadata(MetadataRequest),
+    OffsetCommit(OffsetCommitRequest),
+    OffsetFetch(OffsetFetchRequest),
     FindCoordinator(FindCoordinatorRequest),
+    JoinGroup(JoinGroupRequest),
+    Heartbeat(HeartbeatRequest),
+    LeaveGroup(LeaveGroupRequest),
+    SyncGroup(SyncGroupRequest),
+    DescribeGroups(DescribeGroupsRequest),
+    ListGroups(ListGroupsRequest),
+    SaslHandshake(SaslHandshakeRequest),
     ApiVersions(ApiVersionsRequest),
+    CreateTopics(CreateTopicsRequest),
+    DeleteTopics(DeleteTopicsRequest),
+    DeleteRecords(DeleteRecordsRequest),
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest),
+    DescribeAcls(DescribeAclsRequest),
+    DescribeConfigs(DescribeConfigsRequest),
+    AlterConfigs(AlterConfigsRequest),
+    DescribeLogDirs(DescribeLogDirsRequest),
+    SaslAuthenticate(SaslAuthenticateRequest),
+    CreatePartitions(CreatePartitionsRequest),
+    DeleteGroups(DeleteGroupsRequest),
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest),
+    ListPartitionReassignments(ListPartitionReassignmentsRequest),
+    OffsetDelete(OffsetDeleteRequest),
+    DescribeCluster(DescribeClusterRequest),
 }
 
 /// What to do about a frame that is no request.
@@ -133,6 +164,44 @@ pub fn decode(frame: Bytes) -> Result<(RequestHeader, Request), DecodeError> {
         }
         .into()
     })
+}
+
+impl Request {
+    /// The API that this asks.
+    pub fn api(&self) -> Api {
+        match self {
+            Self::Produce(_) => Api::Produce,
+            Self::Fetch(_) => Api::Fetch,
+            Self::ListOffsets(_) => Api::ListOffsets,
+            Self::Metadata(_) => Api::Metadata,
+            Self::OffsetCommit(_) => Api::OffsetCommit,
+            Self::OffsetFetch(_) => Api::OffsetFetch,
+            Self::FindCoordinator(_) => Api::FindCoordinator,
+            Self::JoinGroup(_) => Api::JoinGroup,
+            Self::Heartbeat(_) => Api::Heartbeat,
+            Self::LeaveGroup(_) => Api::LeaveGroup,
+            Self::SyncGroup(_) => Api::SyncGroup,
+            Self::DescribeGroups(_) => Api::DescribeGroups,
+            Self::ListGroups(_) => Api::ListGroups,
+            Self::SaslHandshake(_) => Api::SaslHandshake,
+            Self::ApiVersions(_) => Api::ApiVersions,
+            Self::CreateTopics(_) => Api::CreateTopics,
+            Self::DeleteTopics(_) => Api::DeleteTopics,
+            Self::DeleteRecords(_) => Api::DeleteRecords,
+            Self::OffsetForLeaderEpoch(_) => Api::OffsetForLeaderEpoch,
+            Self::DescribeAcls(_) => Api::DescribeAcls,
+            Self::DescribeConfigs(_) => Api::DescribeConfigs,
+            Self::AlterConfigs(_) => Api::AlterConfigs,
+            Self::DescribeLogDirs(_) => Api::DescribeLogDirs,
+            Self::SaslAuthenticate(_) => Api::SaslAuthenticate,
+            Self::CreatePartitions(_) => Api::CreatePartitions,
+            Self::DeleteGroups(_) => Api::DeleteGroups,
+            Self::IncrementalAlterConfigs(_) => Api::IncrementalAlterConfigs,
+            Self::ListPartitionReassignments(_) => Api::ListPartitionReassignments,
+            Self::OffsetDelete(_) => Api::OffsetDelete,
+            Self::DescribeCluster(_) => Api::DescribeCluster,
+        }
+    }
 }
 
 impl From<CloseReason> for DecodeError {
@@ -260,19 +329,55 @@ fn decode_walked(
 }
 
 fn decode_body(api: Api, version: i16, body: &mut Bytes) -> Option<Request> {
-    let request = match api {
-        Api::Produce => Decodable::decode(body, version).map(Request::Produce),
-        Api::Fetch => Decodable::decode(body, version).map(Request::Fetch),
-        Api::ListOffsets => Decodable::decode(body, version).map(Request::ListOffsets),
-        Api::Metadata => Decodable::decode(body, version).map(Request::Metadata),
-        Api::FindCoordinator => Decodable::decode(body, version).map(Request::FindCoordinator),
-        Api::ApiVersions => Decodable::decode(body, version).map(Request::ApiVersions),
-        Api::OffsetForLeaderEpoch => {
-            Decodable::decode(body, version).map(Request::OffsetForLeaderEpoch)
+    match api {
+        Api::Produce => decoded(body, version).map(Request::Produce),
+        Api::Fetch => decoded(body, version).map(Request::Fetch),
+        Api::ListOffsets => decoded(body, version).map(Request::ListOffsets),
+        Api::Metadata => decoded(body, version).map(Request::Metadata),
+        Api::OffsetCommit => offset_commit(body, version).map(Request::OffsetCommit),
+        Api::OffsetFetch => decoded(body, version).map(Request::OffsetFetch),
+        Api::FindCoordinator => decoded(body, version).map(Request::FindCoordinator),
+        Api::JoinGroup => decoded(body, version).map(Request::JoinGroup),
+        Api::Heartbeat => decoded(body, version).map(Request::Heartbeat),
+        Api::LeaveGroup => decoded(body, version).map(Request::LeaveGroup),
+        Api::SyncGroup => decoded(body, version).map(Request::SyncGroup),
+        Api::DescribeGroups => decoded(body, version).map(Request::DescribeGroups),
+        Api::ListGroups => decoded(body, version).map(Request::ListGroups),
+        Api::SaslHandshake => decoded(body, version).map(Request::SaslHandshake),
+        Api::ApiVersions => decoded(body, version).map(Request::ApiVersions),
+        Api::CreateTopics => decoded(body, version).map(Request::CreateTopics),
+        Api::DeleteTopics => decoded(body, version).map(Request::DeleteTopics),
+        Api::DeleteRecords => decoded(body, version).map(Request::DeleteRecords),
+        Api::OffsetForLeaderEpoch => decoded(body, version).map(Request::OffsetForLeaderEpoch),
+        Api::DescribeAcls => decoded(body, version).map(Request::DescribeAcls),
+        Api::DescribeConfigs => decoded(body, version).map(Request::DescribeConfigs),
+        Api::AlterConfigs => decoded(body, version).map(Request::AlterConfigs),
+        Api::DescribeLogDirs => decoded(body, version).map(Request::DescribeLogDirs),
+        Api::SaslAuthenticate => decoded(body, version).map(Request::SaslAuthenticate),
+        Api::CreatePartitions => decoded(body, version).map(Request::CreatePartitions),
+        Api::DeleteGroups => decoded(body, version).map(Request::DeleteGroups),
+        Api::IncrementalAlterConfigs => {
+            decoded(body, version).map(Request::IncrementalAlterConfigs)
         }
-    };
-    // The decoder's own words repeat what the variant says.
-    request.ok()
+        Api::ListPartitionReassignments => {
+            decoded(body, version).map(Request::ListPartitionReassignments)
+        }
+        Api::OffsetDelete => decoded(body, version).map(Request::OffsetDelete),
+        Api::DescribeCluster => decoded(body, version).map(Request::DescribeCluster),
+    }
+}
+
+fn offset_commit(body: &mut Bytes, version: i16) -> Option<OffsetCommitRequest> {
+    if version == 1 {
+        offset_commit::decode_v1(body)
+    } else {
+        decoded(body, version)
+    }
+}
+
+/// The decoder's own words on an error repeat what [`CloseReason::Undecodable`] says.
+fn decoded<T: Decodable>(body: &mut Bytes, version: i16) -> Option<T> {
+    T::decode(body, version).ok()
 }
 
 /// The client id for a log line, whatever the API: it stands at the same place in every header.

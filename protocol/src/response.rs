@@ -7,8 +7,15 @@ use bytes::{BufMut, Bytes};
 use kafka_protocol::{
     error::ResponseError,
     messages::{
-        ApiVersionsResponse, FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse,
-        OffsetForLeaderEpochResponse, ProduceResponse,
+        AlterConfigsResponse, ApiVersionsResponse, CreatePartitionsResponse, CreateTopicsResponse,
+        DeleteGroupsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeAclsResponse,
+        DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse,
+        DescribeLogDirsResponse, FindCoordinatorResponse, HeartbeatResponse,
+        IncrementalAlterConfigsResponse, JoinGroupResponse, LeaveGroupResponse, ListGroupsResponse,
+        ListOffsetsResponse, ListPartitionReassignmentsResponse, MetadataResponse,
+        OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse,
+        OffsetForLeaderEpochResponse, ProduceResponse, SaslAuthenticateResponse,
+        SaslHandshakeResponse, SyncGroupResponse,
     },
     protocol::Encodable,
 };
@@ -27,9 +34,32 @@ pub enum Response {
     Fetch(FetchResponse),
     ListOffsets(ListOffsetsResponse),
     Metadata(MetadataResponse),
+    OffsetCommit(OffsetCommitResponse),
+    OffsetFetch(OffsetFetchResponse),
     FindCoordinator(FindCoordinatorResponse),
+    JoinGroup(JoinGroupResponse),
+    Heartbeat(HeartbeatResponse),
+    LeaveGroup(LeaveGroupResponse),
+    SyncGroup(SyncGroupResponse),
+    DescribeGroups(DescribeGroupsResponse),
+    ListGroups(ListGroupsResponse),
+    SaslHandshake(SaslHandshakeResponse),
     ApiVersions(ApiVersionsResponse),
+    CreateTopics(CreateTopicsResponse),
+    DeleteTopics(DeleteTopicsResponse),
+    DeleteRecords(DeleteRecordsResponse),
     OffsetForLeaderEpoch(OffsetForLeaderEpochResponse),
+    DescribeAcls(DescribeAclsResponse),
+    DescribeConfigs(DescribeConfigsResponse),
+    AlterConfigs(AlterConfigsResponse),
+    DescribeLogDirs(DescribeLogDirsResponse),
+    SaslAuthenticate(SaslAuthenticateResponse),
+    CreatePartitions(CreatePartitionsResponse),
+    DeleteGroups(DeleteGroupsResponse),
+    IncrementalAlterConfigs(IncrementalAlterConfigsResponse),
+    ListPartitionReassignments(ListPartitionReassignmentsResponse),
+    OffsetDelete(OffsetDeleteResponse),
+    DescribeCluster(DescribeClusterResponse),
 }
 
 impl Response {
@@ -40,9 +70,32 @@ impl Response {
             Self::Fetch(_) => Api::Fetch,
             Self::ListOffsets(_) => Api::ListOffsets,
             Self::Metadata(_) => Api::Metadata,
+            Self::OffsetCommit(_) => Api::OffsetCommit,
+            Self::OffsetFetch(_) => Api::OffsetFetch,
             Self::FindCoordinator(_) => Api::FindCoordinator,
+            Self::JoinGroup(_) => Api::JoinGroup,
+            Self::Heartbeat(_) => Api::Heartbeat,
+            Self::LeaveGroup(_) => Api::LeaveGroup,
+            Self::SyncGroup(_) => Api::SyncGroup,
+            Self::DescribeGroups(_) => Api::DescribeGroups,
+            Self::ListGroups(_) => Api::ListGroups,
+            Self::SaslHandshake(_) => Api::SaslHandshake,
             Self::ApiVersions(_) => Api::ApiVersions,
+            Self::CreateTopics(_) => Api::CreateTopics,
+            Self::DeleteTopics(_) => Api::DeleteTopics,
+            Self::DeleteRecords(_) => Api::DeleteRecords,
             Self::OffsetForLeaderEpoch(_) => Api::OffsetForLeaderEpoch,
+            Self::DescribeAcls(_) => Api::DescribeAcls,
+            Self::DescribeConfigs(_) => Api::DescribeConfigs,
+            Self::AlterConfigs(_) => Api::AlterConfigs,
+            Self::DescribeLogDirs(_) => Api::DescribeLogDirs,
+            Self::SaslAuthenticate(_) => Api::SaslAuthenticate,
+            Self::CreatePartitions(_) => Api::CreatePartitions,
+            Self::DeleteGroups(_) => Api::DeleteGroups,
+            Self::IncrementalAlterConfigs(_) => Api::IncrementalAlterConfigs,
+            Self::ListPartitionReassignments(_) => Api::ListPartitionReassignments,
+            Self::OffsetDelete(_) => Api::OffsetDelete,
+            Self::DescribeCluster(_) => Api::DescribeCluster,
         }
     }
 }
@@ -95,9 +148,32 @@ pub fn encode(header: &RequestHeader, response: Response) -> Result<Vec<Bytes>, 
         Response::Produce(response) => encode_plain(header, &response),
         Response::ListOffsets(response) => encode_plain(header, &response),
         Response::Metadata(response) => encode_plain(header, &response),
+        Response::OffsetCommit(response) => encode_offset_commit(header, &response),
+        Response::OffsetFetch(response) => encode_plain(header, &response),
         Response::FindCoordinator(response) => encode_plain(header, &response),
+        Response::JoinGroup(response) => encode_plain(header, &response),
+        Response::Heartbeat(response) => encode_plain(header, &response),
+        Response::LeaveGroup(response) => encode_plain(header, &response),
+        Response::SyncGroup(response) => encode_plain(header, &response),
+        Response::DescribeGroups(response) => encode_plain(header, &response),
+        Response::ListGroups(response) => encode_plain(header, &response),
+        Response::SaslHandshake(response) => encode_plain(header, &response),
         Response::ApiVersions(response) => encode_plain(header, &response),
+        Response::CreateTopics(response) => encode_plain(header, &response),
+        Response::DeleteTopics(response) => encode_plain(header, &response),
+        Response::DeleteRecords(response) => encode_plain(header, &response),
         Response::OffsetForLeaderEpoch(response) => encode_plain(header, &response),
+        Response::DescribeAcls(response) => encode_plain(header, &response),
+        Response::DescribeConfigs(response) => encode_plain(header, &response),
+        Response::AlterConfigs(response) => encode_plain(header, &response),
+        Response::DescribeLogDirs(response) => encode_plain(header, &response),
+        Response::SaslAuthenticate(response) => encode_plain(header, &response),
+        Response::CreatePartitions(response) => encode_plain(header, &response),
+        Response::DeleteGroups(response) => encode_plain(header, &response),
+        Response::IncrementalAlterConfigs(response) => encode_plain(header, &response),
+        Response::ListPartitionReassignments(response) => encode_plain(header, &response),
+        Response::OffsetDelete(response) => encode_plain(header, &response),
+        Response::DescribeCluster(response) => encode_plain(header, &response),
     }
 }
 
@@ -117,6 +193,21 @@ pub fn api_versions_unsupported(correlation_id: i32) -> Bytes {
     frame.put_i16(row.min);
     frame.put_i16(row.max);
     Bytes::from(frame)
+}
+
+/// Version 1 of OffsetCommit has the response of version 2, where the crate begins.
+fn encode_offset_commit(
+    header: &RequestHeader,
+    body: &OffsetCommitResponse,
+) -> Result<Vec<Bytes>, EncodeError> {
+    let version = header.version.max(2);
+    encode_plain(
+        &RequestHeader {
+            version,
+            ..header.clone()
+        },
+        body,
+    )
 }
 
 fn encode_plain(header: &RequestHeader, body: &impl Encodable) -> Result<Vec<Bytes>, EncodeError> {

@@ -128,7 +128,8 @@ impl<'a> Walk<'a> {
             Shape::Fixed(size) => self.take(*size).map(|_| ()),
             Shape::String => self.string()?.ok_or(ShapeError::Null),
             Shape::NullableString => self.string().map(|_| ()),
-            Shape::NullableBytes => self.bytes(),
+            Shape::Bytes => self.bytes()?.ok_or(ShapeError::Null),
+            Shape::NullableBytes => self.bytes().map(|_| ()),
             Shape::Array(element) => self.array(element)?.ok_or(ShapeError::Null),
             Shape::NullableArray(element) => self.array(element).map(|_| ()),
             Shape::Structure(layout) => self.structure(layout),
@@ -145,11 +146,11 @@ impl<'a> Walk<'a> {
         self.take(length).map(|_| Some(()))
     }
 
-    fn bytes(&mut self) -> Result<(), ShapeError> {
+    fn bytes(&mut self) -> Result<Option<()>, ShapeError> {
         let Some(length) = self.length(4)? else {
-            return Ok(());
+            return Ok(None);
         };
-        self.take(length).map(|_| ())
+        self.take(length).map(|_| Some(()))
     }
 
     fn array(&mut self, element: &Layout) -> Result<Option<()>, ShapeError> {
@@ -196,7 +197,7 @@ impl<'a> Walk<'a> {
                     2
                 }
             }
-            Shape::NullableBytes | Shape::Array(_) | Shape::NullableArray(_) => {
+            Shape::Bytes | Shape::NullableBytes | Shape::Array(_) | Shape::NullableArray(_) => {
                 if self.flexible {
                     1
                 } else {

@@ -33,7 +33,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("a frame of three bytes", framed(&[0, 18, 0]).to_vec()),
         (
             "an API that is not served",
-            framed(&[0, 11, 0, 5, 0, 0, 0, 1, 0xff, 0xff, 0]).to_vec(),
+            framed(&[0, 68, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0]).to_vec(),
         ),
         (
             "a version that is not served",
@@ -60,7 +60,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
         (
             "a forged log line",
-            framed(b"\x00\x0b\x00\x05\x00\x00\x00\x01\x00\x0a\n\x1b[31mERR\n").to_vec(),
+            framed(b"\x00\x44\x00\x01\x00\x00\x00\x01\x00\x0a\n\x1b[31mERR\n").to_vec(),
         ),
     ]
 }

@@ -16,6 +16,7 @@ mod harness;
 mod hostile;
 mod http;
 mod offsets;
+mod refused;
 mod slow_reader;
 mod stop;
 mod versions;

@@ -14,10 +14,11 @@ use kafka_protocol::{
 
 use crate::{
     harness::{Harness, ORDERS, ORDERS_KEY},
+    refused,
     wire::{Client, framed},
 };
 
-fn name(topic: &str) -> TopicName {
+pub(crate) fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
@@ -27,7 +28,7 @@ async fn every_api_answers_decodable_bytes_at_every_served_version() {
     harness.commit_one(ORDERS_KEY, 1_700_000_000_000, 100).await;
     let mut client = harness.client().await;
     let id = client.topic_id(ORDERS).await;
-    for row in &SERVED {
+    for row in SERVED.iter().filter(|row| row.listed) {
         for version in row.decoded_from..=row.max {
             ask(&mut client, row.api, version, id).await;
         }
@@ -45,10 +46,33 @@ async fn ask(client: &mut Client, api: Api, version: i16, id: uuid::Uuid) {
             let answer = client.ask(&ApiVersionsRequest::default(), version).await;
             assert_eq!(
                 (answer.error_code, answer.api_keys.len()),
-                (0, SERVED.len())
+                (0, SERVED.iter().filter(|row| row.listed).count())
             );
         }
         Api::OffsetForLeaderEpoch => epoch_end(client, version).await,
+        Api::SaslHandshake => refused::sasl_handshake(client, version).await,
+        Api::SaslAuthenticate => refused::sasl_authenticate(client, version).await,
+        Api::CreateTopics => refused::create_topics(client, version).await,
+        Api::DeleteTopics => refused::delete_topics(client, version).await,
+        Api::DeleteRecords => refused::delete_records(client, version).await,
+        Api::CreatePartitions => refused::create_partitions(client, version).await,
+        Api::AlterConfigs => refused::alter_configs(client, version).await,
+        Api::IncrementalAlterConfigs => refused::incremental_alter_configs(client, version).await,
+        Api::DescribeAcls => refused::describe_acls(client, version).await,
+        Api::OffsetCommit
+        | Api::OffsetFetch
+        | Api::JoinGroup
+        | Api::Heartbeat
+        | Api::LeaveGroup
+        | Api::SyncGroup
+        | Api::DescribeGroups
+        | Api::ListGroups
+        | Api::DeleteGroups
+        | Api::OffsetDelete
+        | Api::DescribeConfigs
+        | Api::DescribeLogDirs
+        | Api::ListPartitionReassignments
+        | Api::DescribeCluster => panic!("{api:?} is listed without a check of its answer"),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod batches;
 mod fetch_response;
+mod refusals;
 mod requests;
 mod responses;
 mod samples;

@@ -91,12 +91,12 @@ fn api_versions_of_an_unknown_version_is_to_be_answered_in_version_0() {
 #[test]
 fn an_unknown_api_or_version_closes_the_connection_and_names_the_client() {
     let mut unknown = header(Api::Fetch, 4);
-    unknown[..2].copy_from_slice(&11_i16.to_be_bytes());
+    unknown[..2].copy_from_slice(&68_i16.to_be_bytes());
     let client = CLIENT_ID.to_owned();
     assert_eq!(
         refusal(&unknown),
         CloseReason::UnknownApi {
-            key: 11,
+            key: 68,
             version: 4,
             client
         }

@@ -8,8 +8,15 @@ use headwater_protocol::{
 };
 use kafka_protocol::{
     messages::{
-        ApiVersionsResponse, BrokerId, FindCoordinatorResponse, ListOffsetsResponse,
-        MetadataResponse, OffsetForLeaderEpochResponse, ProduceResponse, ResponseHeader, TopicName,
+        AlterConfigsResponse, ApiVersionsResponse, BrokerId, CreatePartitionsResponse,
+        CreateTopicsResponse, DeleteGroupsResponse, DeleteRecordsResponse, DeleteTopicsResponse,
+        DescribeAclsResponse, DescribeClusterResponse, DescribeConfigsResponse,
+        DescribeGroupsResponse, DescribeLogDirsResponse, FindCoordinatorResponse,
+        HeartbeatResponse, IncrementalAlterConfigsResponse, JoinGroupResponse, LeaveGroupResponse,
+        ListGroupsResponse, ListOffsetsResponse, ListPartitionReassignmentsResponse,
+        MetadataResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse,
+        OffsetForLeaderEpochResponse, ProduceResponse, ResponseHeader, SaslAuthenticateResponse,
+        SaslHandshakeResponse, SyncGroupResponse, TopicName,
         list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
         metadata_response::{
             MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -55,11 +62,38 @@ fn empty_response(api: Api) -> Response {
         Api::Fetch => Response::Fetch(headwater_protocol::fetch_response::FetchResponse::default()),
         Api::ListOffsets => Response::ListOffsets(ListOffsetsResponse::default()),
         Api::Metadata => Response::Metadata(MetadataResponse::default()),
+        Api::OffsetCommit => Response::OffsetCommit(OffsetCommitResponse::default()),
+        Api::OffsetFetch => Response::OffsetFetch(OffsetFetchResponse::default()),
         Api::FindCoordinator => Response::FindCoordinator(FindCoordinatorResponse::default()),
+        Api::JoinGroup => Response::JoinGroup(JoinGroupResponse::default()),
+        Api::Heartbeat => Response::Heartbeat(HeartbeatResponse::default()),
+        Api::LeaveGroup => Response::LeaveGroup(LeaveGroupResponse::default()),
+        Api::SyncGroup => Response::SyncGroup(SyncGroupResponse::default()),
+        Api::DescribeGroups => Response::DescribeGroups(DescribeGroupsResponse::default()),
+        Api::ListGroups => Response::ListGroups(ListGroupsResponse::default()),
+        Api::SaslHandshake => Response::SaslHandshake(SaslHandshakeResponse::default()),
         Api::ApiVersions => Response::ApiVersions(ApiVersionsResponse::default()),
+        Api::CreateTopics => Response::CreateTopics(CreateTopicsResponse::default()),
+        Api::DeleteTopics => Response::DeleteTopics(DeleteTopicsResponse::default()),
+        Api::DeleteRecords => Response::DeleteRecords(DeleteRecordsResponse::default()),
         Api::OffsetForLeaderEpoch => {
             Response::OffsetForLeaderEpoch(OffsetForLeaderEpochResponse::default())
         }
+        Api::DescribeAcls => Response::DescribeAcls(DescribeAclsResponse::default()),
+        Api::DescribeConfigs => Response::DescribeConfigs(DescribeConfigsResponse::default()),
+        Api::AlterConfigs => Response::AlterConfigs(AlterConfigsResponse::default()),
+        Api::DescribeLogDirs => Response::DescribeLogDirs(DescribeLogDirsResponse::default()),
+        Api::SaslAuthenticate => Response::SaslAuthenticate(SaslAuthenticateResponse::default()),
+        Api::CreatePartitions => Response::CreatePartitions(CreatePartitionsResponse::default()),
+        Api::DeleteGroups => Response::DeleteGroups(DeleteGroupsResponse::default()),
+        Api::IncrementalAlterConfigs => {
+            Response::IncrementalAlterConfigs(IncrementalAlterConfigsResponse::default())
+        }
+        Api::ListPartitionReassignments => {
+            Response::ListPartitionReassignments(ListPartitionReassignmentsResponse::default())
+        }
+        Api::OffsetDelete => Response::OffsetDelete(OffsetDeleteResponse::default()),
+        Api::DescribeCluster => Response::DescribeCluster(DescribeClusterResponse::default()),
     }
 }
 
@@ -86,7 +120,9 @@ fn api_versions_lists_the_table_and_no_features_behind_header_0_in_every_version
             .iter()
             .map(|listed| (listed.api_key, listed.min_version, listed.max_version))
             .collect();
-        assert_eq!(listed, SERVED.map(|row| (row.key, row.min, row.max)));
+        let rows = SERVED.iter().filter(|row| row.listed);
+        let rows: Vec<_> = rows.map(|row| (row.key, row.min, row.max)).collect();
+        assert_eq!(listed, rows);
         assert!(decoded.supported_features.is_empty() && decoded.finalized_features.is_empty());
     }
 }

@@ -1,5 +1,11 @@
 //! A filled-in request of every served API and version, encoded as a client does.
 
+// With their paths, because another test takes this file in by its path.
+#[path = "samples/admin.rs"]
+mod admin;
+#[path = "samples/groups.rs"]
+mod groups;
+
 use bytes::{BufMut, Bytes};
 use headwater_protocol::{
     api::{Api, SERVED},
@@ -7,8 +13,9 @@ use headwater_protocol::{
 };
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, BrokerId, FetchRequest, FindCoordinatorRequest, ListOffsetsRequest,
-        MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, TopicName, TransactionalId,
+        ApiVersionsRequest, BrokerId, FetchRequest, ListOffsetsRequest, MetadataRequest,
+        OffsetForLeaderEpochRequest, ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+        TopicName, TransactionalId,
         fetch_request::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState},
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         metadata_request::MetadataRequestTopic,
@@ -33,13 +40,40 @@ pub(crate) fn decoded_versions() -> impl Iterator<Item = (Api, i16)> {
 pub(crate) fn frame(api: Api, version: i16, request: &Request) -> Vec<u8> {
     let mut frame = header(api, version);
     let encoded = match request {
+        Request::OffsetCommit(request) if version == 1 => {
+            groups::encode_offset_commit_v1(&mut frame, request);
+            Ok(())
+        }
         Request::Produce(request) => request.encode(&mut frame, version),
         Request::Fetch(request) => request.encode(&mut frame, version),
         Request::ListOffsets(request) => request.encode(&mut frame, version),
         Request::Metadata(request) => request.encode(&mut frame, version),
+        Request::OffsetCommit(request) => request.encode(&mut frame, version),
+        Request::OffsetFetch(request) => request.encode(&mut frame, version),
         Request::FindCoordinator(request) => request.encode(&mut frame, version),
+        Request::JoinGroup(request) => request.encode(&mut frame, version),
+        Request::Heartbeat(request) => request.encode(&mut frame, version),
+        Request::LeaveGroup(request) => request.encode(&mut frame, version),
+        Request::SyncGroup(request) => request.encode(&mut frame, version),
+        Request::DescribeGroups(request) => request.encode(&mut frame, version),
+        Request::ListGroups(request) => request.encode(&mut frame, version),
+        Request::SaslHandshake(request) => request.encode(&mut frame, version),
         Request::ApiVersions(request) => request.encode(&mut frame, version),
+        Request::CreateTopics(request) => request.encode(&mut frame, version),
+        Request::DeleteTopics(request) => request.encode(&mut frame, version),
+        Request::DeleteRecords(request) => request.encode(&mut frame, version),
         Request::OffsetForLeaderEpoch(request) => request.encode(&mut frame, version),
+        Request::DescribeAcls(request) => request.encode(&mut frame, version),
+        Request::DescribeConfigs(request) => request.encode(&mut frame, version),
+        Request::AlterConfigs(request) => request.encode(&mut frame, version),
+        Request::DescribeLogDirs(request) => request.encode(&mut frame, version),
+        Request::SaslAuthenticate(request) => request.encode(&mut frame, version),
+        Request::CreatePartitions(request) => request.encode(&mut frame, version),
+        Request::DeleteGroups(request) => request.encode(&mut frame, version),
+        Request::IncrementalAlterConfigs(request) => request.encode(&mut frame, version),
+        Request::ListPartitionReassignments(request) => request.encode(&mut frame, version),
+        Request::OffsetDelete(request) => request.encode(&mut frame, version),
+        Request::DescribeCluster(request) => request.encode(&mut frame, version),
     };
     encoded.unwrap_or_else(|error| panic!("{api:?} {version}: {error}"));
     frame
@@ -68,10 +102,45 @@ pub(crate) fn sample(api: Api, version: i16) -> Request {
         Api::Fetch => Request::Fetch(fetch(version)),
         Api::ListOffsets => Request::ListOffsets(list_offsets(version)),
         Api::Metadata => Request::Metadata(metadata(version)),
-        Api::FindCoordinator => Request::FindCoordinator(find_coordinator(version)),
+        Api::OffsetCommit => Request::OffsetCommit(groups::offset_commit(version)),
+        Api::OffsetFetch => Request::OffsetFetch(groups::offset_fetch(version)),
+        Api::FindCoordinator => Request::FindCoordinator(groups::find_coordinator(version)),
+        Api::JoinGroup => Request::JoinGroup(groups::join_group(version)),
+        Api::Heartbeat => Request::Heartbeat(groups::heartbeat(version)),
+        Api::LeaveGroup => Request::LeaveGroup(groups::leave_group(version)),
+        Api::SyncGroup => Request::SyncGroup(groups::sync_group(version)),
+        Api::DescribeGroups => Request::DescribeGroups(groups::describe_groups(version)),
+        Api::ListGroups => Request::ListGroups(groups::list_groups(version)),
+        Api::SaslHandshake => Request::SaslHandshake(sasl_handshake()),
         Api::ApiVersions => Request::ApiVersions(api_versions(version)),
+        Api::CreateTopics => Request::CreateTopics(admin::create_topics()),
+        Api::DeleteTopics => Request::DeleteTopics(admin::delete_topics(version)),
+        Api::DeleteRecords => Request::DeleteRecords(admin::delete_records()),
         Api::OffsetForLeaderEpoch => Request::OffsetForLeaderEpoch(epochs(version)),
+        Api::DescribeAcls => Request::DescribeAcls(admin::describe_acls()),
+        Api::DescribeConfigs => Request::DescribeConfigs(admin::describe_configs(version)),
+        Api::AlterConfigs => Request::AlterConfigs(admin::alter_configs()),
+        Api::DescribeLogDirs => Request::DescribeLogDirs(admin::describe_log_dirs()),
+        Api::SaslAuthenticate => Request::SaslAuthenticate(sasl_authenticate()),
+        Api::CreatePartitions => Request::CreatePartitions(admin::create_partitions()),
+        Api::DeleteGroups => Request::DeleteGroups(groups::delete_groups()),
+        Api::IncrementalAlterConfigs => {
+            Request::IncrementalAlterConfigs(admin::incremental_alter_configs())
+        }
+        Api::ListPartitionReassignments => {
+            Request::ListPartitionReassignments(admin::list_partition_reassignments())
+        }
+        Api::OffsetDelete => Request::OffsetDelete(groups::offset_delete()),
+        Api::DescribeCluster => Request::DescribeCluster(admin::describe_cluster(version)),
     }
+}
+
+fn sasl_handshake() -> SaslHandshakeRequest {
+    SaslHandshakeRequest::default().with_mechanism(text("SCRAM-SHA-256"))
+}
+
+fn sasl_authenticate() -> SaslAuthenticateRequest {
+    SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(b"n,,n=,r=nonce"))
 }
 
 fn text(text: &'static str) -> StrBytes {
@@ -219,19 +288,6 @@ fn epochs(version: i16) -> OffsetForLeaderEpochRequest {
     let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
     if version >= 3 {
         request.with_replica_id(BrokerId(-1))
-    } else {
-        request
-    }
-}
-
-fn find_coordinator(version: i16) -> FindCoordinatorRequest {
-    let request = FindCoordinatorRequest::default();
-    if version >= 4 {
-        return request.with_coordinator_keys(vec![text("group one"), text("group two")]);
-    }
-    let request = request.with_key(text("group one"));
-    if version >= 1 {
-        request.with_key_type(0)
     } else {
         request
     }

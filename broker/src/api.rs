@@ -1,10 +1,20 @@
 //! One handler per file, named as the API. Each has the shape `handle(&Context, XRequest) -> XResponse` (async
-//! where it may wait) and never fails: a refusal is an error code in the response.
+//! where it may wait) and never fails: a refusal is an error code in the response. An API that is refused always has a
+//! `REASON` instead.
 
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
+pub(crate) mod create_partitions;
+pub(crate) mod create_topics;
+pub(crate) mod delete_records;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_acls;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
+pub(crate) mod incremental_alter_configs;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
-pub(crate) mod refused;
+pub(crate) mod produce;
+pub(crate) mod sasl_authenticate;
+pub(crate) mod sasl_handshake;

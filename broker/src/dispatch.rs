@@ -5,12 +5,22 @@
 use headwater_protocol::{refusal::refuse, request::Request, response::Response};
 
 use crate::{
-    api::{
-        self,
-        refused::{self, Reason},
-    },
+    api,
     budget::Share,
     context::{Context, Session, Shared},
+    error_code::{Reason, Refusal},
+};
+
+/// The group APIs. They are not listed; this is for clients that do not look.
+const NO_GROUPS: Reason = Reason {
+    refusal: Refusal::GroupAuthorizationFailed,
+    message: "consumer groups are not served: assign partitions in the client",
+};
+
+/// APIs of tools that have no handler. They are not listed; this is for clients that do not look.
+const NOT_TOLD: Reason = Reason {
+    refusal: Refusal::ClusterAuthorizationFailed,
+    message: "this is not told here",
 };
 
 /// What goes back to the client.
@@ -49,17 +59,21 @@ pub(crate) async fn dispatch(
         Request::FindCoordinator(request) => {
             Response::FindCoordinator(api::find_coordinator::handle(ctx, request))
         }
-        Request::Produce(_) => return refuse_all(ctx, request, refused::PRODUCE),
-        Request::CreateTopics(_) | Request::DeleteTopics(_) | Request::CreatePartitions(_) => {
-            return refuse_all(ctx, request, refused::CHANGE_TOPICS);
+        Request::Produce(_) => return refuse_all(ctx, request, api::produce::REASON),
+        Request::CreateTopics(_) => return refuse_all(ctx, request, api::create_topics::REASON),
+        Request::DeleteTopics(_) => return refuse_all(ctx, request, api::delete_topics::REASON),
+        Request::CreatePartitions(_) => {
+            return refuse_all(ctx, request, api::create_partitions::REASON);
         }
-        Request::DeleteRecords(_) => return refuse_all(ctx, request, refused::DELETE_RECORDS),
-        Request::AlterConfigs(_) | Request::IncrementalAlterConfigs(_) => {
-            return refuse_all(ctx, request, refused::ALTER_CONFIGS);
+        Request::DeleteRecords(_) => return refuse_all(ctx, request, api::delete_records::REASON),
+        Request::AlterConfigs(_) => return refuse_all(ctx, request, api::alter_configs::REASON),
+        Request::IncrementalAlterConfigs(_) => {
+            return refuse_all(ctx, request, api::incremental_alter_configs::REASON);
         }
-        Request::DescribeAcls(_) => return refuse_all(ctx, request, refused::ACLS),
-        Request::SaslHandshake(_) | Request::SaslAuthenticate(_) => {
-            return refuse_all(ctx, request, refused::SASL);
+        Request::DescribeAcls(_) => return refuse_all(ctx, request, api::describe_acls::REASON),
+        Request::SaslHandshake(_) => return refuse_all(ctx, request, api::sasl_handshake::REASON),
+        Request::SaslAuthenticate(_) => {
+            return refuse_all(ctx, request, api::sasl_authenticate::REASON);
         }
         Request::OffsetCommit(_)
         | Request::OffsetFetch(_)
@@ -70,11 +84,11 @@ pub(crate) async fn dispatch(
         | Request::DescribeGroups(_)
         | Request::ListGroups(_)
         | Request::DeleteGroups(_)
-        | Request::OffsetDelete(_) => return refuse_all(ctx, request, refused::GROUPS),
+        | Request::OffsetDelete(_) => return refuse_all(ctx, request, NO_GROUPS),
         Request::DescribeConfigs(_)
         | Request::DescribeLogDirs(_)
         | Request::ListPartitionReassignments(_)
-        | Request::DescribeCluster(_) => return refuse_all(ctx, request, refused::NOT_TOLD),
+        | Request::DescribeCluster(_) => return refuse_all(ctx, request, NOT_TOLD),
     };
     Answer {
         response: Some(response),
@@ -92,7 +106,7 @@ async fn fetch(ctx: &Context<'_>, request: kafka_protocol::messages::FetchReques
 
 fn refuse_all(ctx: &Context<'_>, request: Request, reason: Reason) -> Answer {
     Answer {
-        response: refuse(request, ctx.version, reason.error.error(), reason.message),
+        response: refuse(request, ctx.version, reason.refusal.error(), reason.message),
         held: None,
     }
 }

@@ -48,6 +48,13 @@ pub(crate) enum Refusal {
     ClusterAuthorizationFailed,
 }
 
+/// A refusal, and one sentence for whoever reads it: what is refused, and what to do instead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reason {
+    pub(crate) refusal: Refusal,
+    pub(crate) message: &'static str,
+}
+
 impl Refusal {
     /// Kafka's number.
     pub(crate) fn code(self) -> i16 {

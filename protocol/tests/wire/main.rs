@@ -9,3 +9,4 @@ mod refusals;
 mod requests;
 mod responses;
 mod samples;
+mod seeds;

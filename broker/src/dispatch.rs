@@ -3,6 +3,7 @@
 //! The versions are checked before (`headwater_protocol::api`); authorization comes here once there are accounts.
 
 use headwater_protocol::{refusal::refuse, request::Request, response::Response};
+use kafka_protocol::messages::{DescribeConfigsRequest, FetchRequest};
 
 use crate::{
     api,
@@ -15,12 +16,6 @@ use crate::{
 const NO_GROUPS: Reason = Reason {
     refusal: Refusal::GroupAuthorizationFailed,
     message: "consumer groups are not served: assign partitions in the client",
-};
-
-/// APIs of tools that have no handler. They are not listed; this is for clients that do not look.
-const NOT_TOLD: Reason = Reason {
-    refusal: Refusal::ClusterAuthorizationFailed,
-    message: "this is not told here",
 };
 
 /// What goes back to the client.
@@ -85,10 +80,16 @@ pub(crate) async fn dispatch(
         | Request::ListGroups(_)
         | Request::DeleteGroups(_)
         | Request::OffsetDelete(_) => return refuse_all(ctx, request, NO_GROUPS),
-        Request::DescribeConfigs(_)
-        | Request::DescribeLogDirs(_)
-        | Request::ListPartitionReassignments(_)
-        | Request::DescribeCluster(_) => return refuse_all(ctx, request, NOT_TOLD),
+        Request::DescribeConfigs(request) => return describe_configs(ctx, request),
+        Request::DescribeLogDirs(request) => {
+            Response::DescribeLogDirs(api::describe_log_dirs::handle(ctx, request))
+        }
+        Request::ListPartitionReassignments(_) => {
+            Response::ListPartitionReassignments(api::list_partition_reassignments::handle())
+        }
+        Request::DescribeCluster(request) => {
+            Response::DescribeCluster(api::describe_cluster::handle(ctx, &request))
+        }
     };
     Answer {
         response: Some(response),
@@ -96,11 +97,19 @@ pub(crate) async fn dispatch(
     }
 }
 
-async fn fetch(ctx: &Context<'_>, request: kafka_protocol::messages::FetchRequest) -> Answer {
+async fn fetch(ctx: &Context<'_>, request: FetchRequest) -> Answer {
     let fetched = api::fetch::handle(ctx, request).await;
     Answer {
         response: Some(Response::Fetch(fetched.response)),
         held: fetched.held,
+    }
+}
+
+fn describe_configs(ctx: &Context<'_>, request: DescribeConfigsRequest) -> Answer {
+    let described = api::describe_configs::handle(ctx, request);
+    Answer {
+        response: Some(Response::DescribeConfigs(described.response)),
+        held: Some(described.held),
     }
 }
 

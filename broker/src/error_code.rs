@@ -42,10 +42,14 @@ pub(crate) enum Refusal {
     SecurityDisabled,
     /// SASL where there is none.
     IllegalSaslState,
+    /// There is no memory for the answer now.
+    RequestTimedOut,
+    /// Endpoints of controllers were asked for.
+    MismatchedEndpointType,
+    /// Endpoints of a kind that nobody knows were asked for.
+    UnsupportedEndpointType,
     /// Not this group, or no groups at all.
     GroupAuthorizationFailed,
-    /// Not for this principal, of what concerns the whole broker.
-    ClusterAuthorizationFailed,
 }
 
 /// A refusal, and one sentence for whoever reads it: what is refused, and what to do instead.
@@ -81,8 +85,10 @@ impl Refusal {
             Self::PolicyViolation => ResponseError::PolicyViolation,
             Self::SecurityDisabled => ResponseError::SecurityDisabled,
             Self::IllegalSaslState => ResponseError::IllegalSaslState,
+            Self::RequestTimedOut => ResponseError::RequestTimedOut,
+            Self::MismatchedEndpointType => ResponseError::MismatchedEndpointType,
+            Self::UnsupportedEndpointType => ResponseError::UnsupportedEndpointType,
             Self::GroupAuthorizationFailed => ResponseError::GroupAuthorizationFailed,
-            Self::ClusterAuthorizationFailed => ResponseError::ClusterAuthorizationFailed,
         }
     }
 }

@@ -30,6 +30,10 @@ pub const REQUEST_BUDGET_WAIT: Duration = Duration::from_secs(10);
 /// Bytes referenced by responses that are not sent yet, over all connections (design section 3, "Reads").
 pub const RESPONSES_BYTES_MAX: usize = 64 << 20;
 
+/// Memory that one setting of a DescribeConfigs answer takes, decoded and encoded, at most, in bytes; of
+/// [`RESPONSES_BYTES_MAX`].
+pub const CONFIG_ENTRY_BYTES: usize = 640;
+
 /// Record bytes of one Fetch response, whatever the client asks for; the first batch always goes. A quarter of
 /// [`RESPONSES_BYTES_MAX`], so that one reader cannot take it all.
 pub const FETCH_BYTES_MAX: usize = 16 << 20;

@@ -125,16 +125,16 @@ pub static SERVED: [Served; 30] = [
     row(Api::DeleteRecords,              21, "DeleteRecords",              [0, 2], 0, 2),
     row(Api::OffsetForLeaderEpoch,       23, "OffsetForLeaderEpoch",       [2, 4], 2, 4),
     row(Api::DescribeAcls,               29, "DescribeAcls",               [1, 3], 1, 2),
-    row(Api::DescribeConfigs,            32, "DescribeConfigs",            [1, 4], 1, 4).unlisted(),
+    row(Api::DescribeConfigs,            32, "DescribeConfigs",            [1, 4], 1, 4),
     row(Api::AlterConfigs,               33, "AlterConfigs",               [0, 2], 0, 2),
-    row(Api::DescribeLogDirs,            35, "DescribeLogDirs",            [1, 4], 1, 2).unlisted(),
+    row(Api::DescribeLogDirs,            35, "DescribeLogDirs",            [1, 4], 1, 2),
     row(Api::SaslAuthenticate,           36, "SaslAuthenticate",           [0, 2], 0, 2),
     row(Api::CreatePartitions,           37, "CreatePartitions",           [0, 3], 0, 2),
     row(Api::DeleteGroups,               42, "DeleteGroups",               [0, 2], 0, 2).unlisted(),
     row(Api::IncrementalAlterConfigs,    44, "IncrementalAlterConfigs",    [0, 1], 0, 1),
-    row(Api::ListPartitionReassignments, 46, "ListPartitionReassignments", [0, 0], 0, 0).unlisted(),
+    row(Api::ListPartitionReassignments, 46, "ListPartitionReassignments", [0, 0], 0, 0),
     row(Api::OffsetDelete,               47, "OffsetDelete",               [0, 0], 0, NEVER).unlisted(),
-    row(Api::DescribeCluster,            60, "DescribeCluster",            [0, 2], 0, 0).unlisted(),
+    row(Api::DescribeCluster,            60, "DescribeCluster",            [0, 2], 0, 0),
 ];
 
 /// The first flexible version of an API that has none.

@@ -111,8 +111,9 @@ fn one(ctx: &Context<'_>, catalog: &Catalog, asked: MetadataRequestTopic) -> Met
     }
 }
 
-/// Kafka's rule for names: 1-249 of `[A-Za-z0-9._-]`, not `.` or `..` (`Topic.validate`).
-fn unknown(name: &str) -> Refusal {
+/// How a name that no topic has is refused. Kafka's rule for names: 1-249 of `[A-Za-z0-9._-]`, not `.` or `..`
+/// (`Topic.validate`).
+pub(crate) fn unknown(name: &str) -> Refusal {
     let legal = !name.is_empty() && name.len() <= TOPIC_NAME_BYTES && cleaned(name) == *name;
     if legal && name != "." && name != ".." {
         Refusal::UnknownTopicOrPartition

@@ -8,6 +8,7 @@
     reason = "tests may panic and read the clock"
 )]
 
+mod admin;
 mod command_line;
 mod configuration;
 mod data_directory;

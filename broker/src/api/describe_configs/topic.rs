@@ -1,0 +1,73 @@
+//! The settings of a topic.
+
+use headwater_capture::limits::RECORD_BYTES_MAX;
+use headwater_storage::{InstanceNumber, Topic};
+
+use super::entry::{Entry, Kind};
+use crate::context::Context;
+
+/// How much of an instance's log is kept. Kafka's -1 stands for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Retention {
+    ms: i64,
+    bytes: i64,
+}
+
+pub(super) fn entries(ctx: &Context<'_>, topic: &Topic) -> Vec<Entry> {
+    let retention = retention(ctx, topic.instance);
+    vec![
+        Entry::always(
+            "cleanup.policy",
+            Kind::List,
+            "delete",
+            "Old records are deleted, never compacted.",
+        ),
+        Entry::always(
+            "compression.type",
+            Kind::String,
+            "uncompressed",
+            "How record batches are stored and sent.",
+        ),
+        Entry::always(
+            "max.message.bytes",
+            Kind::Int,
+            RECORD_BYTES_MAX,
+            "A row change of up to this size is kept whole.",
+        ),
+        Entry::always(
+            "message.timestamp.type",
+            Kind::String,
+            "CreateTime",
+            "A record's timestamp is the commit time at the source.",
+        ),
+        Entry::always(
+            "min.insync.replicas",
+            Kind::Int,
+            1,
+            "There is one node; a record is visible once it is on disk.",
+        ),
+        Entry::file(
+            "retention.bytes",
+            Kind::Long,
+            retention.bytes,
+            "Size of the log of the whole instance, over which its oldest records are deleted.",
+        ),
+        Entry::file(
+            "retention.ms",
+            Kind::Long,
+            retention.ms,
+            "Time that the broker ran since a record's file was finished, after which it is deleted.",
+        ),
+        Entry::always(
+            "unclean.leader.election.enable",
+            Kind::Boolean,
+            false,
+            "There is one node, and it serves only what is on disk.",
+        ),
+    ]
+}
+
+/// Nothing is deleted.
+fn retention(_ctx: &Context<'_>, _instance: InstanceNumber) -> Retention {
+    Retention { ms: -1, bytes: -1 }
+}

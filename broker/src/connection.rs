@@ -65,6 +65,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, session: Sessi
         Ok(never) => match never {},
         Err(end) => end,
     };
+    let Connection {
+        shared, session, ..
+    } = &connection;
+    shared.fetch_sessions.forget(session.number);
     connection.tell(&end);
 }
 

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use headwater_storage::{Catalog, DataDirectory, Ends, InstanceNumber, Log, Topic, TopicNumber};
@@ -16,6 +19,7 @@ use crate::{
     clock::Clock,
     config::{Advertised, ConnectionConfig},
     error_code::Refusal,
+    fetch_session::FetchSessions,
     fetch_wait::FetchWaits,
     hush::Hush,
     limits,
@@ -31,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) logs: HashMap<InstanceNumber, Arc<Log>>,
     /// Log threads wake, fetches wait.
     pub(crate) waits: Arc<FetchWaits>,
+    pub(crate) fetch_sessions: FetchSessions,
     pub(crate) requests: Arc<Budget>,
     pub(crate) responses: Arc<Budget>,
     pub(crate) metrics: Arc<KafkaMetrics>,
@@ -43,9 +48,14 @@ pub(crate) struct Shared {
     pub(crate) accepts: Hush,
 }
 
+/// Connections since the process began.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Of the connection; no two of a process have the same.
+    pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
     /// Where this client is told to connect to.
     pub(crate) advertised: Advertised,
@@ -63,6 +73,7 @@ impl Session {
             port: local.port(),
         };
         Self {
+            number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             peer,
             advertised: advertised.cloned().unwrap_or_else(reached),
         }

@@ -42,6 +42,12 @@ pub(crate) enum Refusal {
     SecurityDisabled,
     /// SASL where there is none.
     IllegalSaslState,
+    /// No such fetch session, or not this connection's.
+    FetchSessionIdNotFound,
+    /// Not the epoch that the fetch session expects.
+    InvalidFetchSessionEpoch,
+    /// Topics by name in a fetch session of ids, or the other way.
+    FetchSessionTopicIdError,
     /// There is no memory for the answer now.
     RequestTimedOut,
     /// Endpoints of controllers were asked for.
@@ -85,6 +91,9 @@ impl Refusal {
             Self::PolicyViolation => ResponseError::PolicyViolation,
             Self::SecurityDisabled => ResponseError::SecurityDisabled,
             Self::IllegalSaslState => ResponseError::IllegalSaslState,
+            Self::FetchSessionIdNotFound => ResponseError::FetchSessionIdNotFound,
+            Self::InvalidFetchSessionEpoch => ResponseError::InvalidFetchSessionEpoch,
+            Self::FetchSessionTopicIdError => ResponseError::FetchSessionTopicIdError,
             Self::RequestTimedOut => ResponseError::RequestTimedOut,
             Self::MismatchedEndpointType => ResponseError::MismatchedEndpointType,
             Self::UnsupportedEndpointType => ResponseError::UnsupportedEndpointType,

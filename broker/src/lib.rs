@@ -11,6 +11,7 @@ pub mod budget;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod fetch_session;
 pub mod fetch_wait;
 pub mod hush;
 pub mod instance;

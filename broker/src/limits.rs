@@ -42,6 +42,19 @@ pub const FETCH_BYTES_MAX: usize = 16 << 20;
 /// [`IDLE_CLOSE`].
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 
+/// Fetch sessions over all connections (Kafka's `max.incremental.fetch.session.cache.slots`).
+pub const FETCH_SESSIONS_MAX: usize = 1_000;
+
+/// Memory of all fetch sessions, in bytes: some 25,000 partitions. A fetch of a session that waits takes as much again.
+pub const FETCH_SESSIONS_BYTES_MAX: usize = 8 << 20;
+
+/// What a partition takes in a fetch session besides its topic's name, in bytes, about.
+pub const FETCH_SESSION_PARTITION_BYTES: usize = 320;
+
+/// A fetch session that was not used for this long may make room for another (Kafka's
+/// `min.incremental.fetch.session.eviction.ms`).
+pub const FETCH_SESSION_EVICT_AFTER: Duration = Duration::from_secs(2 * 60);
+
 /// Bytes given to the socket by one call, and written before other connections of the same thread get their turn: a
 /// whole response of ordinary size. A call for each 256 KiB costs almost twice the processor time and wakes the client
 /// each time (measured: `docs/benchmarks.md`).

@@ -63,6 +63,7 @@ names! {
     KAFKA_FETCHED_BYTES "headwater_kafka_fetched_bytes" "Record bytes answered to fetches"
     KAFKA_REFUSED "headwater_kafka_refused_connections" "Connections closed because of what the client sent or did not take"
     KAFKA_PARKED "headwater_kafka_parked_fetches" "Fetches that wait for data"
+    KAFKA_FETCH_SESSIONS "headwater_kafka_fetch_sessions" "Fetch sessions that are open"
     KAFKA_UNSENT_BYTES "headwater_kafka_unsent_bytes" "Record bytes referenced by responses that are not sent"
     PROCESS_MEMORY "process_resident_memory_bytes" "Resident memory"
     PROCESS_FILES "process_open_fds" "Open file descriptors"

@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     config::{self, BrokerConfig, InstanceConfig, ListenerConfig},
     context::Shared,
+    fetch_session::FetchSessions,
     fetch_wait::FetchWaits,
     http::{HttpServer, HttpState},
     hush::Hush,
@@ -84,6 +85,7 @@ impl Broker {
                 .map(|(number, (_, log))| (*number, Arc::clone(log)))
                 .collect(),
             waits: Arc::new(FetchWaits::default()),
+            fetch_sessions: FetchSessions::default(),
             requests,
             responses,
             metrics,

@@ -12,8 +12,8 @@
 //!   all connections hold more than 64 MiB
 //! - an offset inside a batch gives that batch from its start (the client skips); the high watermark gives nothing;
 //!   beyond it or below the log start: OFFSET_OUT_OF_RANGE
-//! - no session is ever opened: session id 0 (KIP-227 allows it); a request that continues one: FETCH_SESSION_ID_NOT_FOUND,
-//!   upon which clients begin anew
+//! - sessions (KIP-227, [`crate::fetch_session`]): one for a connection; the answer to an incremental fetch has the
+//!   partitions with records, an error, or ends that the client does not know. When there is no room: session id 0
 //! - high watermark, last stable offset (the same: no transactions) and log start are always told; records are empty,
 //!   never null (librdkafka takes null for a parse failure)
 //!
@@ -26,15 +26,13 @@ mod wait;
 
 use headwater_protocol::fetch_response::{FetchPartition, FetchResponse, FetchTopic};
 use headwater_storage::Catalog;
-use kafka_protocol::{
-    error::ResponseError,
-    messages::{FetchRequest, fetch_request},
-};
+use kafka_protocol::messages::{FetchRequest, fetch_request};
 
 use crate::{
     budget::Share,
     context::{Context, Partition},
     error_code::{NONE, Refusal},
+    fetch_session::{Asked, Begun, FetchSession, TopicRef},
     limits::FETCH_BYTES_MAX,
 };
 
@@ -59,24 +57,34 @@ struct Wanted {
 
 #[derive(Debug)]
 struct WantedTopic {
-    topic: fetch_request::FetchTopic,
+    topic: TopicRef,
     partitions: Vec<Wanted>,
 }
 
 /// Never fails.
 pub(crate) async fn handle(ctx: &Context<'_>, request: FetchRequest) -> Fetched {
-    if request.session_id != 0 && request.session_epoch > 0 {
-        return without_session();
+    let number = ctx.session.number;
+    let sessions = &ctx.shared.fetch_sessions;
+    let now = || ctx.shared.clock.monotonic();
+    let limits = Limits::of(&request);
+    let by_id = ctx.version >= BY_ID;
+    match sessions.begin(now(), number, &request, by_id) {
+        Begun::Without => answer(ctx, limits, look_up(ctx, request)).await,
+        Begun::Refused(refusal) => refused_whole(refusal),
+        Begun::Within(mut session) => {
+            let mut fetched = answer(ctx, limits, look_up_session(ctx, &session)).await;
+            tell(&mut session, &mut fetched.response);
+            sessions.give_back(now(), number, session);
+            fetched
+        }
     }
-    let wait = wait::Wait::of(&request);
-    let bytes_max = usize::try_from(request.max_bytes)
-        .unwrap_or(0)
-        .min(FETCH_BYTES_MAX);
-    let mut wanted = look_up(ctx, request);
+}
 
-    wait.until_enough(ctx, &wanted).await;
+/// Waits, then reads and answers everything that is wanted.
+async fn answer(ctx: &Context<'_>, limits: Limits, mut wanted: Vec<WantedTopic>) -> Fetched {
+    limits.wait.until_enough(ctx, &wanted).await;
 
-    let mut reader = read::Reader::new(ctx, bytes_max);
+    let mut reader = read::Reader::new(ctx, limits.bytes_max);
     let mut topics = Vec::with_capacity(wanted.len());
     for topic in &mut wanted {
         topics.push(read_topic(ctx, &mut reader, topic).await);
@@ -93,10 +101,25 @@ pub(crate) async fn handle(ctx: &Context<'_>, request: FetchRequest) -> Fetched 
     }
 }
 
-fn without_session() -> Fetched {
+/// Leaves in the response what the client of the session does not know yet, and sets the session's id.
+fn tell(session: &mut FetchSession, response: &mut FetchResponse) {
+    response.session_id = session.id();
+    for topic in &mut response.topics {
+        let named = TopicRef {
+            name: topic.name.clone(),
+            id: topic.topic_id,
+        };
+        topic
+            .partitions
+            .retain(|partition| session.tells(&named, partition));
+    }
+    response.topics.retain(|topic| !topic.partitions.is_empty());
+}
+
+fn refused_whole(refusal: Refusal) -> Fetched {
     let response = FetchResponse {
         throttle_time_ms: 0,
-        error_code: ResponseError::FetchSessionIdNotFound.code(),
+        error_code: refusal.code(),
         session_id: 0,
         topics: Vec::new(),
     };
@@ -106,12 +129,32 @@ fn without_session() -> Fetched {
     }
 }
 
+/// What the request says of the response as a whole.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    wait: wait::Wait,
+    bytes_max: usize,
+}
+
+impl Limits {
+    fn of(request: &FetchRequest) -> Self {
+        let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
+        Self {
+            wait: wait::Wait::of(request),
+            bytes_max: bytes_max.min(FETCH_BYTES_MAX),
+        }
+    }
+}
+
 fn look_up(ctx: &Context<'_>, request: FetchRequest) -> Vec<WantedTopic> {
     let catalog = ctx.catalog();
-    let look_up_topic = |mut topic: fetch_request::FetchTopic| {
-        let asked = std::mem::take(&mut topic.partitions);
-        let partitions = asked
-            .iter()
+    let look_up_topic = |asked: fetch_request::FetchTopic| {
+        let topic = TopicRef {
+            name: asked.topic,
+            id: asked.topic_id,
+        };
+        let partitions = asked.partitions.iter().map(Asked::from);
+        let partitions = partitions
             .map(|asked| look_up_partition(ctx, &catalog, &topic, asked))
             .collect();
         WantedTopic { topic, partitions }
@@ -119,16 +162,33 @@ fn look_up(ctx: &Context<'_>, request: FetchRequest) -> Vec<WantedTopic> {
     request.topics.into_iter().map(look_up_topic).collect()
 }
 
+/// Neighbours of one topic are one topic of the answer.
+fn look_up_session(ctx: &Context<'_>, session: &FetchSession) -> Vec<WantedTopic> {
+    let catalog = ctx.catalog();
+    let mut wanted: Vec<WantedTopic> = Vec::new();
+    for (topic, asked) in session.partitions() {
+        let partition = look_up_partition(ctx, &catalog, topic, asked);
+        match wanted.last_mut().filter(|last| last.topic == *topic) {
+            Some(last) => last.partitions.push(partition),
+            None => wanted.push(WantedTopic {
+                topic: topic.clone(),
+                partitions: vec![partition],
+            }),
+        }
+    }
+    wanted
+}
+
 fn look_up_partition(
     ctx: &Context<'_>,
     catalog: &Catalog,
-    topic: &fetch_request::FetchTopic,
-    asked: &fetch_request::FetchPartition,
+    topic: &TopicRef,
+    asked: Asked,
 ) -> Wanted {
     let found = if ctx.version >= BY_ID {
-        ctx.partition_with_id(catalog, topic.topic_id, asked.partition)
+        ctx.partition_with_id(catalog, topic.id, asked.index)
     } else {
-        ctx.partition_named(catalog, &topic.topic, asked.partition)
+        ctx.partition_named(catalog, &topic.name, asked.index)
     };
     let fenced = |partition: Partition| {
         partition
@@ -136,9 +196,9 @@ fn look_up_partition(
             .map(|()| partition)
     };
     Wanted {
-        index: asked.partition,
-        offset: asked.fetch_offset,
-        bytes_max: usize::try_from(asked.partition_max_bytes).unwrap_or(0),
+        index: asked.index,
+        offset: asked.offset,
+        bytes_max: usize::try_from(asked.bytes_max).unwrap_or(0),
         partition: found.and_then(fenced),
     }
 }
@@ -153,8 +213,8 @@ async fn read_topic(
         partitions.push(read_partition(ctx, reader, one).await);
     }
     FetchTopic {
-        name: wanted.topic.topic.clone(),
-        topic_id: wanted.topic.topic_id,
+        name: wanted.topic.name.clone(),
+        topic_id: wanted.topic.id,
         partitions,
     }
 }

@@ -11,8 +11,9 @@ use prometheus_client::{
 
 use super::{
     BUILD, CAPTURE_BYTES, CAPTURE_CONFIRMED, CAPTURE_DELAY, CAPTURE_LAG_BYTES, CAPTURE_ROWS,
-    CAPTURE_TABLES, CAPTURE_TRANSACTIONS, INSTANCE_STATE, KAFKA_PARKED, KAFKA_UNSENT_BYTES,
-    LOG_BYTES, LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, Name, PROCESS_FILES, PROCESS_MEMORY,
+    CAPTURE_TABLES, CAPTURE_TRANSACTIONS, INSTANCE_STATE, KAFKA_FETCH_SESSIONS, KAFKA_PARKED,
+    KAFKA_UNSENT_BYTES, LOG_BYTES, LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, Name, PROCESS_FILES,
+    PROCESS_MEMORY,
 };
 use crate::{context::Shared, instance::InstanceView, status::lag};
 
@@ -138,6 +139,8 @@ impl Pulled {
 
     fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         gauge(encoder, KAFKA_PARKED, self.shared.waits.parked() as u64)?;
+        let sessions = self.shared.fetch_sessions.count();
+        gauge(encoder, KAFKA_FETCH_SESSIONS, sessions as u64)?;
         gauge(
             encoder,
             KAFKA_UNSENT_BYTES,

@@ -230,19 +230,6 @@ async fn topics_are_fetched_by_id_and_unknown_ids_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_are_never_opened_and_none_can_be_continued() {
-    let harness = Harness::start().await;
-    let mut client = harness.client().await;
-    let mut request = Fetch::of(ORDERS, 0).request();
-    for (session_id, session_epoch, error_code) in [(0, 0, 0), (0, -1, 0), (5, -1, 0), (5, 1, 70)] {
-        request.session_id = session_id;
-        request.session_epoch = session_epoch;
-        let answer = client.ask(&request, 12).await;
-        assert_eq!((answer.error_code, answer.session_id), (error_code, 0));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_has_left_the_ring_is_read_from_the_files() {
     let mut harness = Harness::start_with(Settings {
         ring_bytes: Some(64 << 10),

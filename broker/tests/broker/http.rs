@@ -126,6 +126,7 @@ async fn metrics_count_what_happened() {
         r#"headwater_instance_state{instance="shop",state="reconnecting"} 0"#,
         r#"headwater_kafka_requests_total{api="ListOffsets"}"#,
         "headwater_kafka_parked_fetches 0",
+        "headwater_kafka_fetch_sessions 0",
         "process_resident_memory_bytes ",
         "# EOF",
     ] {

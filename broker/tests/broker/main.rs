@@ -13,6 +13,7 @@ mod command_line;
 mod configuration;
 mod data_directory;
 mod fetch;
+mod fetch_session;
 mod harness;
 mod hostile;
 mod http;

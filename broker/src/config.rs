@@ -13,6 +13,7 @@ pub mod unit;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use headwater_capture::{encode::FeedFormat, filter::TableFilter, postgres::SourceUrl};
+pub use headwater_storage::RetentionLimits;
 
 pub use self::advertised::Advertised;
 use crate::{instance::channel::ChannelSource, limits};
@@ -63,6 +64,8 @@ pub struct StorageConfig {
     pub sync_min_interval: Duration,
     /// The newest batches kept in memory, bytes, per instance.
     pub ring_bytes: usize,
+    /// Blocks of older files kept in memory, bytes, for all instances together.
+    pub cache_bytes: usize,
 }
 
 /// One tracked database.
@@ -74,6 +77,8 @@ pub struct InstanceConfig {
     pub source: SourceConfig,
     /// At least one, with different names and prefixes.
     pub feeds: Vec<FeedConfig>,
+    /// How much of its log is kept.
+    pub retention: RetentionLimits,
 }
 
 /// Where changes come from.
@@ -128,6 +133,7 @@ impl Default for StorageConfig {
         Self {
             sync_min_interval: limits::SYNC_MIN_INTERVAL,
             ring_bytes: limits::RING_BYTES,
+            cache_bytes: limits::CACHE_BYTES,
         }
     }
 }

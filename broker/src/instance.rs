@@ -7,10 +7,13 @@
 //! | [`recovery`] | what the start of the log found |
 //! | [`registrar`] | tables become topics, before their first record |
 //! | [`writer`] | the thread: pull, append, one sync, wake fetches, confirm |
+//! | [`keeper`] | a second thread: seals finished files, deletes old ones |
 //! | [`source`], [`channel`] | where groups come from |
 
 pub mod channel;
+mod farewell;
 mod feeds;
+mod keeper;
 mod recovery;
 mod registrar;
 mod source;
@@ -25,14 +28,17 @@ use std::{
 
 use headwater_capture::postgres::SourceStatus;
 use headwater_storage::{
-    Catalog, CatalogChange, DataDirectory, Instance, InstanceNumber, Journal, Log, SourceKind,
-    StorageError,
+    Catalog, CatalogChange, DataDirectory, Instance, InstanceNumber, Journal, KeeperOptions, Log,
+    SourceKind, StorageError,
 };
 use tokio::{runtime::Handle, sync::watch};
 
-use self::{registrar::Registrar, source::RunningSource, writer::Writer};
+use self::{keeper::KeeperThread, registrar::Registrar, source::RunningSource, writer::Writer};
 use crate::{
-    clock::Clock, config::InstanceConfig, fetch_wait::FetchWaits, metrics::InstanceLogMetrics,
+    clock::Clock,
+    config::InstanceConfig,
+    fetch_wait::FetchWaits,
+    metrics::{InstanceLogMetrics, KeeperMetrics},
 };
 
 /// What the rest of the broker may see of an instance.
@@ -55,6 +61,7 @@ pub(crate) struct Surroundings {
     pub(crate) directory: Arc<DataDirectory>,
     pub(crate) waits: Arc<FetchWaits>,
     pub(crate) metrics: InstanceLogMetrics,
+    pub(crate) keeper_metrics: KeeperMetrics,
     pub(crate) sync_min_interval: std::time::Duration,
     pub(crate) stop: watch::Receiver<bool>,
     /// Where a log thread says that the log failed: the process must not go on as if it worked.
@@ -65,7 +72,8 @@ pub(crate) struct Surroundings {
 #[derive(Debug)]
 pub(crate) struct RunningInstance {
     pub(crate) view: InstanceView,
-    pub(crate) thread: JoinHandle<()>,
+    /// The log's and the keeper's.
+    pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
 /// The catalog's number of the instance called `name`; makes it if it is new.
@@ -90,7 +98,7 @@ pub(crate) fn find_or_make(
     Ok(number)
 }
 
-/// Starts the thread `log-<instance>`. Must be called on the runtime.
+/// Starts the threads `log-<instance>` and `keep-<instance>`. Must be called on the runtime.
 ///
 /// # Errors
 /// What the catalog says to the feeds.
@@ -120,6 +128,20 @@ pub(crate) fn start(
         surroundings.clock,
     )
     .map_err(no_thread)?;
+    let options = KeeperOptions {
+        retention: config.retention,
+        ..KeeperOptions::default()
+    };
+    let now = surroundings.clock.now();
+    let keeper = surroundings
+        .directory
+        .open_keeper(number, &log, (options, now))?;
+    let keeper = KeeperThread::new(
+        config.name.clone(),
+        keeper,
+        surroundings.keeper_metrics.clone(),
+        surroundings.clone(),
+    );
     let view = InstanceView {
         name: config.name.clone(),
         number,
@@ -134,12 +156,24 @@ pub(crate) fn start(
         registrar,
         surroundings,
     );
+    let threads = vec![
+        spawn(format!("log-{}", config.name), move |runtime| {
+            writer.run(runtime);
+        })?,
+        spawn(format!("keep-{}", config.name), move |runtime| {
+            keeper.run(runtime);
+        })?,
+    ];
+    Ok(RunningInstance { view, threads })
+}
+
+fn spawn(
+    name: String,
+    run: impl FnOnce(&Handle) + Send + 'static,
+) -> Result<JoinHandle<()>, StorageError> {
     let runtime = Handle::current();
-    let thread = thread::Builder::new()
-        .name(format!("log-{}", config.name))
-        .spawn(move || writer.run(&runtime))
-        .map_err(no_thread)?;
-    Ok(RunningInstance { view, thread })
+    let thread = thread::Builder::new().name(name);
+    thread.spawn(move || run(&runtime)).map_err(no_thread)
 }
 
 fn no_thread(error: io::Error) -> StorageError {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use headwater_storage::RetentionLimits;
+
 /// This broker's node id. There is one node.
 pub const NODE_ID: i32 = 1;
 
@@ -120,3 +122,15 @@ pub const BLOCKING_THREADS: usize = 8;
 
 /// The newest batches of an instance kept in memory, bytes (design section 3, "Reads").
 pub const RING_BYTES: usize = 32 << 20;
+
+/// Memory for blocks of sealed segments, over all instances (design section 3, "Reads").
+pub const CACHE_BYTES: usize = 16 << 20;
+
+/// Smallest size limit of a log: its newest files, up to three of 64 MiB, are never deleted.
+pub const RETENTION_BYTES_MIN: u64 = 256 << 20;
+
+/// What `dev` keeps (design section 3, "Retention").
+pub const DEV_RETENTION: RetentionLimits = RetentionLimits {
+    age: Duration::from_secs(24 * 3600),
+    bytes: 1 << 30,
+};

@@ -1,8 +1,9 @@
 //! All metrics: their names in one table, and what counts them. Read at `/metrics` as OpenMetrics.
 //!
-//! Counters end in `_total` on the wire. Labels: `instance`, `api`, `topic` (the first 1,000), `state`.
+//! Counters end in `_total` on the wire. Labels: `instance`, `api`, `topic` (the first 1,000), `state`, `reason`.
 
 mod kafka;
+mod keeper;
 mod log;
 mod pulled;
 
@@ -13,6 +14,7 @@ use prometheus_client::{
 
 pub(crate) use self::{
     kafka::KafkaMetrics,
+    keeper::{KeeperMetrics, KeepersMetrics},
     log::{InstanceLogMetrics, LogMetrics},
     pulled::Pulled,
 };
@@ -56,6 +58,17 @@ names! {
     LOG_COMMIT_SECONDS "headwater_log_commit_seconds" "Time to make a group durable and visible, sync included"
     LOG_BYTES "headwater_log_bytes" "Bytes of log on disk"
     LOG_FILES "headwater_log_files" "Files of the log"
+    LOG_SEALED_FILES "headwater_log_sealed_files" "Files of the log that are sealed segments"
+    LOG_SEALED_BYTES "headwater_log_sealed_bytes" "Bytes of sealed segments on disk"
+    LOG_SEALED "headwater_log_sealed" "Files sealed"
+    LOG_DAMAGED "headwater_log_damaged" "Damage found by the keeper of the log"
+    LOG_DELETED_FILES "headwater_log_deleted_files" "Files deleted by retention"
+    LOG_DELETED_BYTES "headwater_log_deleted_bytes" "Bytes deleted by retention"
+    CLOCK_JUMPS "headwater_clock_jumps" "Jumps of the wall clock by a minute or more"
+    CACHE_HITS "headwater_cache_hits" "Lookups in the block cache that found the block"
+    CACHE_MISSES "headwater_cache_misses" "Blocks loaded into the block cache"
+    CACHE_BYTES "headwater_cache_bytes" "Memory held by the block cache"
+    LOG_START_OFFSET "headwater_log_start_offset" "First offset of a topic, for the first 1,000 topics"
     LOG_RING_BYTES "headwater_log_ring_bytes" "Newest batches held in memory"
     LOG_END_OFFSET "headwater_log_end_offset" "High watermark of a topic, for the first 1,000 topics"
     KAFKA_CONNECTIONS "headwater_kafka_connections" "Kafka connections open"

@@ -109,7 +109,7 @@ impl RunningBroker {
 async fn close(instances: Vec<RunningInstance>) -> Result<(), String> {
     let threads: Vec<_> = instances
         .into_iter()
-        .map(|instance| instance.thread)
+        .flat_map(|instance| instance.threads)
         .collect();
     let joined = spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
     if timeout(STOP_INSTANCES, joined).await.is_err() {

@@ -19,7 +19,9 @@ use crate::{
     http::{HttpServer, HttpState},
     hush::Hush,
     instance::{self, RunningInstance, Surroundings},
-    metrics::{InstanceLogMetrics, KafkaMetrics, LogMetrics, Pulled},
+    metrics::{
+        InstanceLogMetrics, KafkaMetrics, KeeperMetrics, KeepersMetrics, LogMetrics, Pulled,
+    },
     running::RunningBroker,
     server::Listener,
 };
@@ -76,6 +78,7 @@ impl Broker {
         let mut registry = Registry::default();
         let metrics = KafkaMetrics::new(&mut registry);
         let log_metrics = LogMetrics::new(&mut registry);
+        let keepers = KeepersMetrics::new(&mut registry);
         let (requests, responses) = Shared::budgets();
         let shared = Arc::new(Shared {
             clock,
@@ -97,7 +100,7 @@ impl Broker {
 
         let mut instances = Vec::new();
         for instance in config.instances {
-            let metrics = log_metrics.of(&instance.name);
+            let metrics = (log_metrics.of(&instance.name), keepers.of(&instance.name));
             let interval = config.storage.sync_min_interval;
             let surroundings = surroundings(&shared, metrics, interval, &failed);
             instances.push(start_instance(instance, &mut logs, surroundings)?);
@@ -133,7 +136,7 @@ impl Broker {
 
 fn surroundings(
     shared: &Shared,
-    metrics: InstanceLogMetrics,
+    (metrics, keeper_metrics): (InstanceLogMetrics, KeeperMetrics),
     sync_min_interval: Duration,
     failed: &watch::Sender<Option<String>>,
 ) -> Surroundings {
@@ -142,6 +145,7 @@ fn surroundings(
         directory: Arc::clone(&shared.directory),
         waits: Arc::clone(&shared.waits),
         metrics,
+        keeper_metrics,
         sync_min_interval,
         stop: shared.stop.clone(),
         failed: failed.clone(),
@@ -165,6 +169,7 @@ async fn open(
     let path = config.data_dir.clone();
     let mut options = StoreOptions::default();
     options.journal.ring_bytes = config.storage.ring_bytes;
+    options.cache_bytes = config.storage.cache_bytes;
     let names: Vec<String> = config
         .instances
         .iter()

@@ -105,6 +105,8 @@ fn open(
             prepare_in_background: false,
             ..JournalOptions::default()
         },
+        oldest_file: 1,
+        cache: Arc::default(),
     };
     Journal::open(setup, Now::default())
 }

@@ -55,6 +55,8 @@ fn open(
             epochs,
         }],
         options: JournalOptions::default(),
+        oldest_file: 1,
+        cache: Arc::default(),
     };
     Ok(Journal::open(setup, Now::default())?)
 }

@@ -12,6 +12,7 @@
 //! | topic    | dense from 1      | name, id (in the whole directory) | relation of its table, more epochs |
 //! | schema   | version, from 1   | version                           | nothing                            |
 //! | group    | dense from 1      | id and name, of those that live   | verifiers, mode; may be deleted    |
+//! | oldest file | one per instance |                                  | its number, upwards                |
 
 mod change;
 mod entity;
@@ -29,7 +30,9 @@ use uuid::Uuid;
 
 pub use self::{
     change::CatalogChange,
-    entity::{Feed, FeedLayout, Instance, Schema, SourceKind, TableIdentity, Topic, random_id},
+    entity::{
+        Feed, FeedLayout, Instance, OldestFile, Schema, SourceKind, TableIdentity, Topic, random_id,
+    },
     group::{Group, GroupMode, StoredVerifier, VerifierMechanism},
 };
 use crate::{
@@ -53,6 +56,7 @@ pub struct Catalog {
     groups: BTreeMap<GroupNumber, Arc<Group>>,
     /// By id and by name, of those that live: no id is another group's name.
     groups_by_name: HashMap<String, GroupNumber>,
+    oldest_files: BTreeMap<InstanceNumber, u64>,
 }
 
 impl Catalog {
@@ -79,6 +83,12 @@ impl Catalog {
         self.instances
             .values()
             .find(|instance| instance.name == name)
+    }
+
+    /// The oldest file that retention has left of an instance's log.
+    #[must_use]
+    pub fn oldest_file(&self, instance: InstanceNumber) -> u64 {
+        self.oldest_files.get(&instance).copied().unwrap_or(1)
     }
 
     /// All feeds of an instance, by number; also those the configuration no longer asks for.

@@ -23,11 +23,13 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use crate::{
+    block_cache::{BlockCache, CACHE_BYTES},
     catalog::{Catalog, CatalogChange, store::CatalogStore},
     catalog_log::CATALOG_LOG,
     disk::{SegmentStore, real::RealDisk},
     error::StorageError,
     journal::{Journal, JournalOptions, JournalSetup, Now, TopicEpochs},
+    keeper::{Keeper, KeeperOptions, KeeperSetup},
     log::Log,
     meta::{MetaStore, sled_meta::SledMeta},
     number::InstanceNumber,
@@ -42,10 +44,21 @@ const META: &str = "meta";
 const JOURNAL: &str = "journal";
 
 /// How a data directory is opened. The default is what production uses.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// Of every instance's journal.
     pub journal: JournalOptions,
+    /// Memory of the cache that all readers share, bytes.
+    pub cache_bytes: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            journal: JournalOptions::default(),
+            cache_bytes: CACHE_BYTES,
+        }
+    }
 }
 
 /// An open data directory. Dropping it unlocks it.
@@ -53,7 +66,8 @@ pub struct StoreOptions {
 pub struct DataDirectory {
     directory_id: Uuid,
     cluster_id: String,
-    catalog: CatalogStore,
+    catalog: Arc<CatalogStore>,
+    cache: Arc<BlockCache>,
     disk: Arc<dyn SegmentStore>,
     meta: Arc<dyn MetaStore>,
     options: StoreOptions,
@@ -100,7 +114,8 @@ impl DataDirectory {
         Ok(Self {
             directory_id,
             cluster_id,
-            catalog,
+            catalog: Arc::new(catalog),
+            cache: Arc::new(BlockCache::new(options.cache_bytes)),
             disk,
             meta,
             options: options.clone(),
@@ -133,8 +148,37 @@ impl DataDirectory {
                 .map(|topic| TopicEpochs::from(&**topic))
                 .collect(),
             options: self.options.journal,
+            oldest_file: catalog.oldest_file(instance),
+            cache: Arc::clone(&self.cache),
         };
         Journal::open(setup, now)
+    }
+
+    /// What seals and deletes the files of `log`, the log of `instance`. One per instance while its journal lives.
+    ///
+    /// # Errors
+    /// As [`Keeper::open`].
+    pub fn open_keeper(
+        &self,
+        instance: InstanceNumber,
+        log: &Arc<Log>,
+        (options, now): (KeeperOptions, Now),
+    ) -> Result<Keeper, StorageError> {
+        let setup = KeeperSetup {
+            disk: Arc::clone(&self.disk),
+            meta: Arc::clone(&self.meta),
+            catalog: Arc::clone(&self.catalog),
+            instance,
+            log: Arc::clone(log),
+            options,
+        };
+        Keeper::open(setup, now)
+    }
+
+    /// The cache that all readers share.
+    #[must_use]
+    pub fn cache(&self) -> &Arc<BlockCache> {
+        &self.cache
     }
 
     /// Random, made with the directory, never changed.

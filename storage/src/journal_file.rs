@@ -50,7 +50,11 @@ pub(crate) fn name_again(disk: &dyn SegmentStore, folder: &str, number: u64) -> 
 }
 
 fn number_of(file: &str) -> Option<u64> {
-    let digits = file.strip_suffix(SUFFIX)?;
+    parse_number(file.strip_suffix(SUFFIX)?)
+}
+
+/// A file number as it stands in names.
+pub(crate) fn parse_number(digits: &str) -> Option<u64> {
     let plain = digits.len() == NUMBER_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
 }

@@ -1,9 +1,10 @@
 //! headwater's log. Synchronous; no tokio, no Kafka message types.
 //!
 //! A [`DataDirectory`] holds the catalog (sled and `catalog.log`) and one journal per instance. The journal's
-//! single writer is [`Journal`]; any number of readers share its [`Log`]. Every byte on disk is described in
-//! `docs/format.md`.
+//! single writer is [`Journal`]; any number of readers share its [`Log`]; its [`Keeper`] seals finished files and deletes
+//! old ones. Every byte on disk is described in `docs/format.md`.
 
+pub mod block_cache;
 pub mod catalog;
 mod catalog_log;
 mod codec;
@@ -14,18 +15,22 @@ pub mod frame;
 mod index;
 pub mod journal;
 mod journal_file;
+pub mod keeper;
 pub mod log;
 pub mod meta;
 pub mod number;
 mod open_error;
 mod recover;
+mod retention;
 mod ring;
+mod sealed;
 mod walk;
 mod whole_file;
 
+pub use block_cache::{BlockCache, CacheStats};
 pub use catalog::{
-    Catalog, CatalogChange, Feed, FeedLayout, Group, GroupMode, Instance, Schema, SourceKind,
-    StoredVerifier, TableIdentity, Topic, VerifierMechanism,
+    Catalog, CatalogChange, Feed, FeedLayout, Group, GroupMode, Instance, OldestFile, Schema,
+    SourceKind, StoredVerifier, TableIdentity, Topic, VerifierMechanism,
 };
 pub use data_directory::{DataDirectory, StoreOptions};
 pub use error::StorageError;
@@ -33,6 +38,8 @@ pub use journal::{
     CommitGroup, Committed, Journal, JournalOptions, JournalSetup, NewBatch, Now, PositionChange,
     TopicEpochs,
 };
-pub use log::{Ends, Log, LogStats, ReadError, RingRead};
+pub use keeper::{DeletedBecause, Keeper, KeeperEvent, KeeperOptions, KeeperStep};
+pub use log::{DeletedRange, Ends, EndsAtTime, Log, LogStats, ReadError, RingRead};
 pub use number::{FeedNumber, GroupNumber, InstanceNumber, LeaderEpoch, TopicNumber};
 pub use recover::{Damage, Recovered, TornTail};
+pub use retention::RetentionLimits;

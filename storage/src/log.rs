@@ -1,24 +1,37 @@
 //! The log as readers see it: ends, batches by offset and by time, leader epochs.
 //!
 //! Shared by any number of threads. What is visible changes only when the journal publishes a synced group: all
-//! its topics in one step, under one lock. Batches come from the ring, or else from the files, where every frame's
-//! checksum is verified; nothing is decoded. The writing side is [`Journal`](crate::journal::Journal).
+//! its topics in one step, under one lock. Batches come from the ring, or else from the files, where checksums are
+//! verified; nothing is decoded. The writing side is [`Journal`](crate::journal::Journal).
+//!
+//! | part | does |
+//! |---|---|
+//! | [`read`] | finds the place, and reads from one file after another |
+//! | [`journal_read`], [`sealed_read`] | one topic's batches out of a file of either form |
+//! | [`times`] | from a time to the ends of all topics at one transaction boundary |
+//! | [`publish`], [`keep`] | what the journal changes, and what sealing and retention do |
 
 mod files;
+mod journal_read;
+mod keep;
 mod publish;
 mod read;
+mod sealed_read;
+mod times;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU64},
 };
 
 use bytes::Bytes;
 
 use self::files::Files;
 pub(crate) use self::publish::{Publication, PublishedFrame};
+pub use self::{keep::DeletedRange, times::EndsAtTime};
 use crate::{
+    block_cache::BlockCache,
     disk::SegmentStore,
     frame::checkpoint::TopicState,
     index::TopicIndex,
@@ -70,11 +83,11 @@ pub enum ReadError {
         end: i64,
     },
     /// These offsets were durable and are damaged; those from `to` on may be readable.
-    #[error("offsets {from}..{to} of topic {topic} are damaged in journal file {file}")]
+    #[error("offsets {from}..{to} of topic {topic} are damaged in file {file} of the log")]
     Corrupt {
         /// The topic.
         topic: TopicNumber,
-        /// The journal file; 0 where no file has them.
+        /// Number of the file; 0 where no file has them.
         file: u64,
         /// First damaged offset that was asked for.
         from: i64,
@@ -82,9 +95,9 @@ pub enum ReadError {
         to: i64,
     },
     /// The disk failed.
-    #[error("cannot read journal file {file}: {source}")]
+    #[error("cannot read file {file} of the log: {source}")]
     Io {
-        /// The journal file.
+        /// Number of the file.
         file: u64,
         /// The system's error.
         source: io::Error,
@@ -94,10 +107,14 @@ pub enum ReadError {
 /// Figures for status and metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogStats {
-    /// Journal files, the open one included.
+    /// Files, the open one included.
     pub files: u64,
     /// Their length, bytes.
     pub bytes: u64,
+    /// Those of them that are sealed segments.
+    pub sealed_files: u64,
+    /// Their length, bytes.
+    pub sealed_bytes: u64,
     /// Oldest file's number.
     pub oldest_file: u64,
     /// The open file's number.
@@ -115,13 +132,20 @@ pub struct LogStats {
 pub struct Log {
     files: Files,
     visible: RwLock<Visible>,
+    cache: Arc<BlockCache>,
+    /// This log in the cache's keys.
+    cache_number: u64,
+    /// Positions of blocks, by file, whose batches were all right when they were first read.
+    verified: Mutex<HashMap<u64, HashSet<u64>>>,
+    noted_file: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Visible {
     topics: HashMap<TopicNumber, TopicView>,
     ring: Ring,
-    /// Salt and length of each file.
+    /// What retention has left begins here.
+    oldest_file: u64,
     files: BTreeMap<u64, FileFacts>,
     group: u64,
     commit_time_ms: Option<i64>,
@@ -133,6 +157,16 @@ pub(crate) struct FileFacts {
     /// `None`: no frame of it could be read.
     pub(crate) salt: Option<u32>,
     pub(crate) bytes: u64,
+    /// `None`: a journal file.
+    pub(crate) sealed: Option<SealedFacts>,
+}
+
+/// What is known of a sealed segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SealedFacts {
+    /// Running time, seconds.
+    pub(crate) at: u64,
+    pub(crate) highest_commit_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -160,12 +194,22 @@ impl TopicView {
 }
 
 impl Log {
-    pub(crate) fn new(disk: Arc<dyn SegmentStore>, folder: String, ring_bytes: usize) -> Self {
+    pub(crate) fn new(
+        disk: Arc<dyn SegmentStore>,
+        folder: String,
+        ring_bytes: usize,
+        cache: Arc<BlockCache>,
+    ) -> Self {
         Self {
+            cache_number: cache.new_log(),
+            cache,
+            verified: Mutex::default(),
+            noted_file: AtomicU64::new(0),
             files: Files::new(disk, folder),
             visible: RwLock::new(Visible {
                 topics: HashMap::new(),
                 ring: Ring::new(ring_bytes),
+                oldest_file: 1,
                 files: BTreeMap::new(),
                 group: 0,
                 commit_time_ms: None,
@@ -211,10 +255,13 @@ impl Log {
     #[must_use]
     pub fn stats(&self) -> LogStats {
         let visible = self.read_visible();
+        let sealed = || visible.files.values().filter(|file| file.sealed.is_some());
         let number = |entry: Option<(&u64, &FileFacts)>| entry.map_or(0, |(number, _)| *number);
         LogStats {
             files: visible.files.len() as u64,
             bytes: visible.files.values().map(|file| file.bytes).sum(),
+            sealed_files: sealed().count() as u64,
+            sealed_bytes: sealed().map(|file| file.bytes).sum(),
             oldest_file: number(visible.files.first_key_value()),
             newest_file: number(visible.files.last_key_value()),
             ring_bytes: visible.ring.used() as u64,

@@ -65,6 +65,18 @@ impl Ring {
         }
     }
 
+    /// Takes out the oldest batches while they end at or before the `start` of their topic: files are deleted oldest
+    /// first, and so is what they had.
+    pub(crate) fn trim(&mut self, start: impl Fn(TopicNumber) -> i64, out: &mut Vec<Bytes>) {
+        while let Some(topic) = self.order.front().copied() {
+            let oldest = self.topics.get(&topic).and_then(VecDeque::front);
+            if oldest.is_none_or(|batch| batch.end_offset > start(topic)) {
+                return;
+            }
+            out.extend(self.pop().map(|batch| batch.bytes));
+        }
+    }
+
     fn pop(&mut self) -> Option<RingBatch> {
         let topic = self.order.pop_front()?;
         let batches = self.topics.get_mut(&topic)?;

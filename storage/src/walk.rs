@@ -20,7 +20,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn fits(&self, header: &FrameHeader) -> bool {
+    pub(crate) fn fits(&self, header: &FrameHeader) -> bool {
         header.file == self.number && self.salt.is_none_or(|salt| salt == header.salt)
     }
 }
@@ -185,6 +185,20 @@ impl<'f> Walker<'f> {
     }
 }
 
+/// The frame at the start of `file`, if one of this file stands there whole before `end`.
+pub(crate) fn first_body(
+    file: &dyn SegmentFile,
+    identity: Identity,
+    end: u64,
+) -> Result<Option<(FrameHeader, Vec<u8>)>, WalkError> {
+    let mut walker = Walker::new(file, identity, 0, end, HEADER_BYTES);
+    let Some(header) = walker.header_at(0)? else {
+        return Ok(None);
+    };
+    let body = walker.body(0, &header)?;
+    Ok(header.covers(&body).then_some((header, body)))
+}
+
 /// Zero bytes at the start of `bytes`, counted in steps of 8. A start looks through a whole file of zeros, hence
 /// the blocks, which the compiler turns into wide instructions.
 fn leading_zeros(bytes: &[u8]) -> usize {
@@ -202,7 +216,7 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
 
 /// A piece of the file in memory.
 #[derive(Debug)]
-struct Window {
+pub(crate) struct Window {
     bytes: Vec<u8>,
     start: u64,
     capacity: usize,
@@ -210,7 +224,7 @@ struct Window {
 
 impl Window {
     /// At most `bytes`, and no more than there is to walk.
-    fn new(bytes: usize, length: u64) -> Self {
+    pub(crate) fn new(bytes: usize, length: u64) -> Self {
         let capacity = usize::try_from(length).map_or(bytes, |length| length.min(bytes));
         Self {
             bytes: Vec::new(),
@@ -220,7 +234,12 @@ impl Window {
     }
 
     /// What is there from `position` on: at least `count` bytes (at most the window), fewer only at the file's end.
-    fn get(&mut self, file: &dyn SegmentFile, position: u64, count: usize) -> io::Result<&[u8]> {
+    pub(crate) fn get(
+        &mut self,
+        file: &dyn SegmentFile,
+        position: u64,
+        count: usize,
+    ) -> io::Result<&[u8]> {
         if self.from(position).len() < count {
             let mut bytes = std::mem::take(&mut self.bytes);
             bytes.resize(self.capacity, 0);

@@ -21,7 +21,7 @@ use crate::{
         BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, PostgresConfig,
         SourceConfig, StorageConfig, check_listeners, check_name,
     },
-    limits::NAME_CHARS,
+    limits::{DEV_RETENTION, NAME_CHARS},
     telemetry::{self, LogFormat},
 };
 
@@ -101,6 +101,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         feeds: vec![FeedConfig::tables(&name)],
         name,
         source: SourceConfig::Postgres(Box::new(postgres)),
+        retention: DEV_RETENTION,
     };
     let broker = BrokerConfig {
         data_dir,

@@ -111,6 +111,7 @@ struct Http {
 struct Storage {
     sync_min_interval: Option<DurationText>,
     ring_bytes: Option<SizeText>,
+    cache_bytes: Option<SizeText>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,6 +121,8 @@ struct Instance {
     source: Source,
     #[serde(default)]
     tables: Tables,
+    #[serde(default)]
+    retention: Retention,
     #[serde(default, rename = "feed")]
     feeds: Vec<Feed>,
 }
@@ -131,6 +134,13 @@ struct Source {
     password: Option<Spanned<PasswordFrom>>,
     slot: Option<String>,
     publication: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retention {
+    age: Option<Spanned<DurationText>>,
+    size: Option<Spanned<SizeText>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

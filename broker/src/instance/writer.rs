@@ -10,10 +10,12 @@ use headwater_capture::{Captured, Commit, TransactionGroup};
 use headwater_storage::{
     CommitGroup, Journal, NewBatch, PositionChange, StorageError, TopicNumber,
 };
-use tokio::{runtime::Handle, sync::watch, time::timeout};
+use tokio::{runtime::Handle, time::timeout};
 use tracing::{debug, info};
 
-use super::{SOURCE, Surroundings, registrar::Registrar, source::RunningSource};
+use super::{
+    SOURCE, Surroundings, farewell::Farewell, registrar::Registrar, source::RunningSource,
+};
 use crate::stop::stopped;
 
 /// How long to wait for the source before the durable end is noted.
@@ -69,15 +71,15 @@ impl Writer {
 
     /// Runs until the broker stops or the log fails, which it then tells.
     pub(super) fn run(self, runtime: &Handle) {
-        let mut farewell = Farewell {
-            failed: self.surroundings.failed.clone(),
-            line: Some(panicked(&self.instance)),
-        };
+        let failed = self.surroundings.failed.clone();
+        let farewell = Farewell::of(&self.instance, "log", failed);
         let instance = self.instance.clone();
         let worked = self.work(runtime);
-        farewell.line = worked
-            .err()
-            .map(|error| format!("instance {instance}: {error}"));
+        farewell.ends(
+            worked
+                .err()
+                .map(|error| format!("instance {instance}: {error}")),
+        );
     }
 
     fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
@@ -218,25 +220,4 @@ impl Writer {
         info!(instance = self.instance, "log closed");
         Ok(())
     }
-}
-
-/// Tells how the thread ended, also if it panicked.
-struct Farewell {
-    failed: watch::Sender<Option<String>>,
-    /// `None`: nothing is wrong.
-    line: Option<String>,
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        if let Some(line) = self.line.take() {
-            self.failed.send_replace(Some(line));
-        }
-    }
-}
-
-fn panicked(instance: &str) -> String {
-    format!(
-        "instance {instance}: its log thread panicked; this is a fault of headwater, please report it"
-    )
 }

@@ -3,6 +3,7 @@
 use std::{fmt::Error, fs, sync::Arc};
 
 use headwater_capture::postgres::SourceStatus;
+use headwater_storage::{Ends, LogStats};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder},
@@ -10,9 +11,10 @@ use prometheus_client::{
 };
 
 use super::{
-    BUILD, CAPTURE_BYTES, CAPTURE_CONFIRMED, CAPTURE_DELAY, CAPTURE_LAG_BYTES, CAPTURE_ROWS,
-    CAPTURE_TABLES, CAPTURE_TRANSACTIONS, INSTANCE_STATE, KAFKA_FETCH_SESSIONS, KAFKA_PARKED,
-    KAFKA_UNSENT_BYTES, LOG_BYTES, LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, Name, PROCESS_FILES,
+    BUILD, CACHE_BYTES, CACHE_HITS, CACHE_MISSES, CAPTURE_BYTES, CAPTURE_CONFIRMED, CAPTURE_DELAY,
+    CAPTURE_LAG_BYTES, CAPTURE_ROWS, CAPTURE_TABLES, CAPTURE_TRANSACTIONS, INSTANCE_STATE,
+    KAFKA_FETCH_SESSIONS, KAFKA_PARKED, KAFKA_UNSENT_BYTES, LOG_BYTES, LOG_END_OFFSET, LOG_FILES,
+    LOG_RING_BYTES, LOG_SEALED_BYTES, LOG_SEALED_FILES, LOG_START_OFFSET, Name, PROCESS_FILES,
     PROCESS_MEMORY,
 };
 use crate::{context::Shared, instance::InstanceView, status::lag};
@@ -38,6 +40,9 @@ pub(crate) struct Pulled {
     shared: Arc<Shared>,
     instances: Vec<InstanceView>,
 }
+
+/// A figure of a log.
+type Figure = fn(&LogStats) -> u64;
 
 type Pairs<'a> = Vec<(&'a str, f64)>;
 
@@ -106,32 +111,44 @@ impl Pulled {
             .iter()
             .map(|instance| (instance.name.as_str(), instance.log.stats()))
             .collect();
-        let bytes: Vec<_> = stats
-            .iter()
-            .map(|(name, stats)| (*name, stats.bytes))
-            .collect();
-        let files: Vec<_> = stats
-            .iter()
-            .map(|(name, stats)| (*name, stats.files))
-            .collect();
-        let ring: Vec<_> = stats
-            .iter()
-            .map(|(name, stats)| (*name, stats.ring_bytes))
-            .collect();
-        gauges(encoder, LOG_BYTES, &as_floats(&bytes))?;
-        gauges(encoder, LOG_FILES, &as_floats(&files))?;
-        gauges(encoder, LOG_RING_BYTES, &as_floats(&ring))?;
-        self.ends(encoder)
+        let figures: [(Name, Figure); 5] = [
+            (LOG_BYTES, |stats| stats.bytes),
+            (LOG_FILES, |stats| stats.files),
+            (LOG_SEALED_FILES, |stats| stats.sealed_files),
+            (LOG_SEALED_BYTES, |stats| stats.sealed_bytes),
+            (LOG_RING_BYTES, |stats| stats.ring_bytes),
+        ];
+        for (figure, of) in figures {
+            let each = stats.iter().map(|(name, stats)| (*name, of(stats)));
+            gauges(encoder, figure, &as_floats(&each.collect::<Vec<_>>()))?;
+        }
+        self.ends(encoder, LOG_START_OFFSET, |ends| ends.start)?;
+        self.ends(encoder, LOG_END_OFFSET, |ends| ends.end)?;
+        self.cache(encoder)
     }
 
-    fn ends(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let mut metric = describe(encoder, LOG_END_OFFSET, MetricType::Gauge)?;
+    fn cache(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let stats = self.shared.directory.cache().stats();
+        for (name, value) in [(CACHE_HITS, stats.hits), (CACHE_MISSES, stats.misses)] {
+            let metric = describe(encoder, name, MetricType::Counter)?;
+            ConstCounter::new(value).encode(metric)?;
+        }
+        gauge(encoder, CACHE_BYTES, stats.bytes)
+    }
+
+    fn ends(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: Name,
+        which: fn(&Ends) -> i64,
+    ) -> Result<(), Error> {
+        let mut metric = describe(encoder, name, MetricType::Gauge)?;
         let catalog = self.shared.directory.catalog();
         for topic in catalog.topics().take(TOPICS_MAX) {
             let log = self.shared.logs.get(&topic.instance);
             if let Some(ends) = log.and_then(|log| log.ends(topic.number)) {
                 let labels = [("topic", topic.name.as_str())];
-                ConstGauge::new(ends.end).encode(metric.encode_family(&labels)?)?;
+                ConstGauge::new(which(&ends)).encode(metric.encode_family(&labels)?)?;
             }
         }
         Ok(())

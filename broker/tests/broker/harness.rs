@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use headwater::{
     Broker, RunningBroker, StartError,
     config::{
-        BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, SourceConfig,
-        StorageConfig,
+        BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig,
+        RetentionLimits, SourceConfig, StorageConfig,
     },
     instance::channel::{ChannelFeeder, channel, running_status},
     telemetry,
@@ -144,6 +144,7 @@ pub(crate) async fn start_on(
             name: "shop".to_owned(),
             source: SourceConfig::Channel(source),
             feeds: vec![FeedConfig::tables("shop")],
+            retention: RetentionLimits::default(),
         }],
     };
     Ok((feeder, Broker::start(config).await?))

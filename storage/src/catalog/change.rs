@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Feed, Group, Instance, Schema, TableIdentity, Topic, group};
+use super::{Catalog, Feed, Group, Instance, OldestFile, Schema, TableIdentity, Topic, group};
 use crate::{
     error::StorageError,
     number::{InstanceNumber, LeaderEpoch},
@@ -24,6 +24,8 @@ pub enum CatalogChange {
     Schema(Schema),
     /// A consumer group.
     Group(Group),
+    /// The oldest file of an instance's log. A lower one than before changes nothing.
+    OldestFile(OldestFile),
 }
 
 /// Longest topic name, bytes (Kafka's `Topic.MAX_NAME_LENGTH`).
@@ -37,6 +39,7 @@ impl Catalog {
             CatalogChange::Topic(topic) => self.put_topic(topic),
             CatalogChange::Schema(schema) => self.put_schema(schema),
             CatalogChange::Group(group) => group::put(self, group),
+            CatalogChange::OldestFile(oldest) => self.put_oldest_file(oldest),
         }
     }
 
@@ -150,6 +153,13 @@ impl Catalog {
         self.schemas
             .insert((schema.instance, namespace, name), Arc::new(schema.clone()));
         self.schema_version = schema.version;
+        Ok(())
+    }
+
+    fn put_oldest_file(&mut self, oldest: &OldestFile) -> Result<(), StorageError> {
+        self.require_instance(oldest.instance)?;
+        let file = self.oldest_file(oldest.instance).max(oldest.file);
+        self.oldest_files.insert(oldest.instance, file);
         Ok(())
     }
 

@@ -31,6 +31,15 @@ pub struct Instance {
     pub incarnation: u32,
 }
 
+/// What retention has left of an instance's log: files before this one are deleted, or will be at the next start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldestFile {
+    /// Whose log.
+    pub instance: InstanceNumber,
+    /// Number of its oldest file. Never goes back.
+    pub file: u64,
+}
+
 /// How a feed spreads changes over topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -72,6 +72,7 @@ pub(super) fn all(meta: &dyn MetaStore) -> Result<Vec<CatalogChange>, StorageErr
     changes.extend(values(meta, key::TOPICS, 4)?.map(CatalogChange::Topic));
     changes.extend(values(meta, key::SCHEMAS, 8)?.map(CatalogChange::Schema));
     changes.extend(values(meta, key::GROUPS, 4)?.map(CatalogChange::Group));
+    changes.extend(values(meta, key::OLDEST_FILES, 4)?.map(CatalogChange::OldestFile));
     Ok(changes)
 }
 
@@ -107,6 +108,7 @@ fn pair(change: &CatalogChange) -> Result<(Vec<u8>, Vec<u8>), StorageError> {
         CatalogChange::Topic(topic) => (key::topic(topic.number), to_json(topic)?),
         CatalogChange::Schema(schema) => (key::schema(schema.version), to_json(schema)?),
         CatalogChange::Group(group) => (key::group(group.number), to_json(group)?),
+        CatalogChange::OldestFile(oldest) => (key::oldest_file(oldest.instance), to_json(oldest)?),
     })
 }
 

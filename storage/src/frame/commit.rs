@@ -144,14 +144,14 @@ impl SourceEntry {
 }
 
 impl TopicEntry {
-    pub(super) fn encode(&self, body: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, body: &mut Vec<u8>) {
         body.u32(self.topic.0);
         body.u16(self.partition);
         body.u16(0);
         body.i64(self.end_offset);
     }
 
-    pub(super) fn decode(input: &mut Input<'_>) -> Result<Self, FrameError> {
+    pub(crate) fn decode(input: &mut Input<'_>) -> Result<Self, FrameError> {
         let (topic, partition) = (TopicNumber(input.u32()?), input.u16()?);
         input.zeros(2)?;
         Ok(Self {

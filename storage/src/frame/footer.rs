@@ -215,7 +215,7 @@ impl FooterTopic {
 }
 
 impl FooterCommit {
-    fn encode(&self, body: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, body: &mut Vec<u8>) {
         body.u64(self.group);
         body.i64(raw_time(self.commit_time_ms));
         body.u64(self.position);
@@ -226,7 +226,7 @@ impl FooterCommit {
         }
     }
 
-    fn decode(input: &mut Input<'_>) -> Result<Self, FrameError> {
+    pub(crate) fn decode(input: &mut Input<'_>) -> Result<Self, FrameError> {
         let group = input.u64()?;
         let commit_time_ms = time_or_none(input.i64()?);
         let position = input.u64()?;

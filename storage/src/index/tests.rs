@@ -25,9 +25,16 @@ fn index_of(frames: &[IndexedFrame]) -> TopicIndex {
     index
 }
 
+fn first_base(start: &Start) -> i64 {
+    match &start.stored {
+        Stored::Journal(entries) => entries[0].base_offset,
+        Stored::Sealed(_) => panic!("nothing is sealed here"),
+    }
+}
+
 fn found(located: Located) -> (u64, i64) {
     match located {
-        Located::At(start) => (start.file, start.entries[0].base_offset),
+        Located::At(start) => (start.file, first_base(&start)),
         Located::Hole { to } => panic!("a hole up to {to:?}"),
     }
 }
@@ -66,10 +73,10 @@ fn a_time_is_found_behind_the_last_entry_that_only_older_ones_precede() {
         .zip(0..)
         .map(|((max, before), batch)| frame(1, batch, 100, *max, *before));
     let index = index_of(&frames.collect::<Vec<_>>());
-    let base = |time| {
-        index
-            .locate_time(time)
-            .map(|start| start.entries[0].base_offset)
+    let base = |time| match index.locate_time(0, time) {
+        None => None,
+        Some(LocatedTime::At(start)) => Some(first_base(&start)),
+        Some(LocatedTime::Hole { from, to }) => panic!("a hole {from}..{to}"),
     };
     assert_eq!(base(50), Some(0));
     assert_eq!(base(100), Some(0));
@@ -123,6 +130,8 @@ fn the_footers_entries_replace_the_exact_ones_and_find_the_same_batches_or_earli
     assert_eq!(found(index.locate(19)), (7, 0));
     assert_eq!(found(index.locate(20)), (7, 20));
     assert_eq!(index.locate(100), Located::Hole { to: None });
-    let by_time = index.locate_time(5).expect("is there");
-    assert_eq!(by_time.entries[0].base_offset, 40);
+    let Some(LocatedTime::At(by_time)) = index.locate_time(0, 5) else {
+        panic!("is there");
+    };
+    assert_eq!(first_base(&by_time), 40);
 }

@@ -172,7 +172,9 @@ impl Journal {
     fn note(&mut self, end: DurableEnd, at: Duration) -> Result<(), StorageError> {
         self.memo.note(end, at).inspect_err(|error| {
             self.stopped = Some(Stopped::Poisoned(error.to_string()));
-        })
+        })?;
+        self.log.note_file(end.file);
+        Ok(())
     }
 
     /// The durable end, when everything up to the tail of the open file is synced.

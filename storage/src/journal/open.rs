@@ -8,6 +8,7 @@ use super::{
     DurableEnd, Journal, JournalOptions, Memo, Now, OpenGroup, Stopped, file::OpenFile, new_salt,
 };
 use crate::{
+    block_cache::BlockCache,
     catalog::Topic,
     disk::SegmentStore,
     error::StorageError,
@@ -17,14 +18,16 @@ use crate::{
     },
     index::FileIndex,
     journal_file::{self, FileMaker},
+    keeper::starts,
     log::{FileFacts, Log},
     meta::MetaStore,
     number::{InstanceNumber, LeaderEpoch, TopicNumber},
     recover::{
         Item, Place, Recovered, Recovery, accepted, fold,
         repair::{cut, rewrite},
-        scan::{Seen, SeenFile, look, spans},
+        scan::{Listing, Seen, SeenFile, look, spans},
     },
+    sealed::adopt::{Adopted, Kept, adopt},
 };
 
 /// What a journal is opened with.
@@ -40,6 +43,10 @@ pub struct JournalSetup {
     pub topics: Vec<TopicEpochs>,
     /// Sizes and intervals.
     pub options: JournalOptions,
+    /// The oldest file that is kept, from the catalog; 1 if nothing was ever deleted.
+    pub oldest_file: u64,
+    /// For pieces of sealed segments, shared by all logs.
+    pub cache: Arc<BlockCache>,
 }
 
 /// What the log has to know of a topic.
@@ -90,7 +97,16 @@ impl Journal {
         now: Now,
     ) -> Result<(Self, Arc<Log>, Recovered), StorageError> {
         let opening = Opening::new(setup)?;
-        let listing = opening.list()?;
+        let adopted = opening.adopt()?;
+        let listing = Listing {
+            journals: adopted.journals.clone(),
+            sealed: adopted
+                .segments
+                .iter()
+                .map(|segment| segment.file)
+                .collect(),
+            oldest: opening.setup.oldest_file,
+        };
         let durable_end = opening.memo.durable_end()?;
         let mut seen = look(
             opening.setup.disk.as_ref(),
@@ -101,6 +117,8 @@ impl Journal {
         let items = std::mem::take(&mut seen.items);
         let highest = highest_group(&seen, &items);
         let (items, tail) = decide(items, &seen, durable_end);
+        seen.damage.extend(adopted.damage);
+        seen.segments = adopted.segments;
         let (journal, recovered) = match tail {
             Some(tail) => opening.reopen(seen, (items, tail, highest), durable_end, now)?,
             None => opening.begin(&seen, durable_end, now)?,
@@ -167,6 +185,7 @@ impl Opening {
                 Arc::clone(&setup.disk),
                 folder.clone(),
                 options.ring_bytes,
+                Arc::clone(&setup.cache),
             )),
             files: FileMaker::new(
                 Arc::clone(&setup.disk),
@@ -179,15 +198,20 @@ impl Opening {
         })
     }
 
-    /// The numbers of the journal files there are.
-    fn list(&self) -> Result<Vec<u64>, StorageError> {
+    /// The files there are, in one form each.
+    fn adopt(&self) -> Result<Adopted, StorageError> {
         let disk = self.setup.disk.as_ref();
-        let list = || {
+        let make = || {
             disk.create_folder("journal")?;
-            disk.create_folder(&self.folder)?;
-            journal_file::list(disk, &self.folder)
+            disk.create_folder(&self.folder)
         };
-        list().map_err(|error| self.failed(&error))
+        make().map_err(|error| self.failed(&error))?;
+        let kept = Kept {
+            instance: self.setup.instance,
+            folder: &self.folder,
+            oldest: self.setup.oldest_file,
+        };
+        adopt(disk, self.setup.meta.as_ref(), kept)
     }
 
     fn failed(&self, error: &io::Error) -> StorageError {
@@ -227,7 +251,7 @@ impl Opening {
         };
         let stopped = stopped(&found, &self.folder);
         let file = self.open_file(&seen, &mut found, tail, now)?;
-        self.fill_log(&seen, &found, &file);
+        self.fill_log(&seen, &found, &file)?;
         let journal = self.journal(file, found.state, (next_group, durable), stopped);
         Ok((journal, recovered))
     }
@@ -240,7 +264,7 @@ impl Opening {
         now: Now,
     ) -> Result<(Journal, Recovered), StorageError> {
         let is_first = seen.scanned.iter().all(|file| file.number == 1);
-        if durable_end.is_some() || !is_first {
+        if durable_end.is_some() || !is_first || !seen.segments.is_empty() {
             let why = format!("{}: no journal file can be read", self.folder);
             return Err(StorageError::Damaged(why));
         }
@@ -255,7 +279,7 @@ impl Opening {
             clean: false,
         };
         let next_group = self.begin_start(0, durable)?;
-        self.fill_log(&Seen::default(), &Recovery::default(), &file);
+        self.fill_log(&Seen::default(), &Recovery::default(), &file)?;
         let journal = self.journal(file, state, (next_group, durable), None);
         Ok((journal, Recovered::default()))
     }
@@ -301,6 +325,7 @@ impl Opening {
             return Err(StorageError::Refused(why));
         };
         self.memo.begin(number, durable)?;
+        self.log.note_file(durable.file);
         Ok((start << GROUP_BITS) + 1)
     }
 
@@ -324,7 +349,7 @@ impl Opening {
     }
 
     /// Makes visible what was found.
-    fn fill_log(&self, seen: &Seen, found: &Recovery, open: &OpenFile) {
+    fn fill_log(&self, seen: &Seen, found: &Recovery, open: &OpenFile) -> Result<(), StorageError> {
         for (topic, state) in &found.state.topics {
             self.log.put_topic(*topic, &[], state);
         }
@@ -340,8 +365,12 @@ impl Opening {
         let facts = FileFacts {
             salt: Some(open.salt),
             bytes: open.length,
+            sealed: None,
         };
         self.log.put_file(open.number, facts);
+        for segment in &seen.segments {
+            self.log.put_sealed(segment);
+        }
         for (topic, span) in &seen.spans {
             self.log.put_span(*topic, span.clone());
         }
@@ -358,6 +387,12 @@ impl Opening {
         self.log.put_frames(&frames);
         let last = found.state.last.group;
         self.log.put_last(last, found.state.commit_time_ms);
+        starts::restore(
+            self.setup.meta.as_ref(),
+            self.setup.instance,
+            &self.log,
+            self.setup.oldest_file,
+        )
     }
 
     fn journal(
@@ -398,6 +433,7 @@ fn facts(file: &SeenFile) -> FileFacts {
     FileFacts {
         salt: file.salt,
         bytes: file.length,
+        sealed: None,
     }
 }
 

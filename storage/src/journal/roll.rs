@@ -103,6 +103,7 @@ impl Journal {
         let facts = FileFacts {
             salt: Some(salt),
             bytes: length,
+            sealed: None,
         };
         self.log.put_file(number, facts);
         self.replace_file(next);
@@ -142,7 +143,13 @@ impl Journal {
         }
     }
 
-    fn checkpoint(&self, now: Now) -> Bytes {
+    fn checkpoint(&mut self, now: Now) -> Bytes {
+        // Retention moves the starts, in the log.
+        for (topic, state) in &mut self.state.topics {
+            if let Some(ends) = self.log.ends(*topic) {
+                state.start = ends.start;
+            }
+        }
         let checkpoint = Checkpoint {
             state: self.state.clone(),
             created_ms: now.wall_ms,

@@ -1,33 +1,103 @@
 //! Reading batches: by offset and by time, from the ring or from the files.
+//!
+//! Where a batch is, is looked up under the lock; the file is read after it. Meanwhile the file may have been sealed or
+//! deleted: then it is not found, and the place is looked up again.
 
-use std::{cmp::Ordering, io, sync::Arc};
+use std::io;
 
 use bytes::Bytes;
 
-use super::{Log, ReadError, RingRead, TopicView, Visible};
+use super::{
+    Log, ReadError, RingRead, TopicView, Visible, files::Form, journal_read::BatchReader,
+    sealed_read::RunReader,
+};
 use crate::{
     disk::SegmentFile,
-    frame::{FrameHeader, Kind},
-    index::{Located, Start},
+    index::{Located, LocatedTime, RunPlace, SpanEntry, Start, Stored},
     number::TopicNumber,
-    walk::{Identity, Step, WalkError, Walker},
+    walk::Identity,
 };
 
-/// How much of a file is read at once while headers are walked.
-const WINDOW_BYTES: usize = 32 * 1024;
+/// A file that is gone may have been sealed, and its sealed form deleted.
+const LOOK_UPS_MAX: usize = 3;
 
-/// What a reader needs of the files, taken under the lock.
-struct FileRead {
-    topic: TopicNumber,
-    start: Start,
-    identity: Identity,
+/// What a reader needs of a file, taken under the lock.
+#[derive(Debug)]
+pub(super) struct FileRead {
+    pub(super) topic: TopicNumber,
+    pub(super) file: u64,
+    /// Of the topic in this file.
+    pub(super) first_offset: i64,
+    pub(super) end_offset: i64,
+    pub(super) place: Place,
+}
+
+/// Where in the file.
+#[derive(Debug)]
+pub(super) enum Place {
+    Journal(Frames),
+    Sealed(RunPlace),
+}
+
+/// In a journal file.
+#[derive(Debug)]
+pub(super) struct Frames {
+    /// The first is where to start; the others are places to jump to on the way.
+    pub(super) entries: Vec<SpanEntry>,
+    pub(super) identity: Identity,
     /// Length of the file.
-    bytes: u64,
+    pub(super) bytes: u64,
+}
+
+/// What a reader wants: whole batches from the one that holds `offset` on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Want {
+    pub(super) offset: i64,
+    /// One batch is given also if it is larger, unless something was found before.
+    pub(super) bytes_max: usize,
+    pub(super) is_first: bool,
+}
+
+/// What one file gave.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) pieces: Vec<Bytes>,
+    pub(super) bytes: usize,
+    /// Behind the last batch.
+    pub(super) next: i64,
+    /// The next batch does not fit any more, or cannot be read.
+    pub(super) is_full: bool,
+}
+
+impl FileRead {
+    pub(super) fn form(&self) -> Form {
+        match self.place {
+            Place::Journal(_) => Form::Journal,
+            Place::Sealed(_) => Form::Sealed,
+        }
+    }
+
+    pub(super) fn corrupt(&self, from: i64, to: i64) -> ReadError {
+        ReadError::Corrupt {
+            topic: self.topic,
+            file: self.file,
+            from,
+            to,
+        }
+    }
+
+    pub(super) fn failed(&self, source: io::Error) -> ReadError {
+        ReadError::Io {
+            file: self.file,
+            source,
+        }
+    }
 }
 
 impl Log {
-    /// Whole stored batches from the one that holds `offset` on, at most `bytes_max` bytes but at least one batch.
-    /// Never past the high watermark. Takes no system call and never blocks on the disk.
+    /// Whole stored batches from the one that holds `offset` on, at most `bytes_max` bytes but at least one batch;
+    /// none where the offset is the end. Never past the high watermark. Takes no system call and never blocks on
+    /// the disk.
     #[must_use]
     pub fn read_ring(&self, topic: TopicNumber, offset: i64, bytes_max: usize) -> RingRead {
         let visible = self.read_visible();
@@ -45,7 +115,8 @@ impl Log {
         found.map_or(RingRead::NotInRing, RingRead::Batches)
     }
 
-    /// As [`Log::read_ring`], from the files where the ring does not reach. Blocks on the disk.
+    /// As [`Log::read_ring`], from the files where the ring does not reach. What is given are pieces of one or more
+    /// whole batches each, which follow each other. Blocks on the disk.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -59,12 +130,51 @@ impl Log {
             RingRead::Batches(batches) => Ok(batches),
             RingRead::OutOfRange { start, end } => Err(ReadError::OutOfRange { start, end }),
             RingRead::UnknownTopic => Err(ReadError::UnknownTopic(topic)),
-            RingRead::NotInRing => {
-                let read = self.locate(topic, offset)?;
-                let file = self.open(&read)?;
-                BatchReader::new(&read, file.as_ref()).read(offset, bytes_max)
+            RingRead::NotInRing => self.read_files(topic, offset, bytes_max),
+        }
+    }
+
+    /// A topic that has little in each file is read from several at once.
+    fn read_files(
+        &self,
+        topic: TopicNumber,
+        offset: i64,
+        bytes_max: usize,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let mut pieces = Vec::new();
+        let mut want = Want {
+            offset,
+            bytes_max,
+            is_first: true,
+        };
+        loop {
+            let part = self.look_up(
+                |visible| visible.locate(topic, want.offset).map(Some),
+                |read, handle| match &read.place {
+                    Place::Journal(frames) => BatchReader::new(read, frames, handle).read(want),
+                    Place::Sealed(run) => RunReader::new(self, read, *run, handle).read(want),
+                },
+            );
+            let part = match part {
+                // What stands before a bad place is given first.
+                Err(_) if !want.is_first => return Ok(pieces),
+                part => part?,
+            };
+            pieces.extend(part.pieces);
+            want = Want {
+                offset: part.next,
+                bytes_max: want.bytes_max.saturating_sub(part.bytes),
+                is_first: false,
+            };
+            if part.is_full || want.bytes_max == 0 || self.is_in_ring(topic, want.offset) {
+                return Ok(pieces);
             }
         }
+    }
+
+    /// Whether the ring, and not a file, is to be asked for `offset`; the end counts too.
+    fn is_in_ring(&self, topic: TopicNumber, offset: i64) -> bool {
+        !matches!(self.read_ring(topic, offset, 0), RingRead::NotInRing)
     }
 
     /// The first stored batch, in offset order, that has a record with a timestamp of at least `timestamp_ms`.
@@ -77,7 +187,7 @@ impl Log {
         topic: TopicNumber,
         timestamp_ms: i64,
     ) -> Result<Option<Bytes>, ReadError> {
-        let read = {
+        {
             let visible = self.read_visible();
             let view = visible.view(topic)?;
             if view.max_timestamp < timestamp_ms || view.start == view.end {
@@ -86,13 +196,30 @@ impl Log {
             if let Some(batch) = visible.ring.at_time(topic, timestamp_ms) {
                 return Ok(Some(batch));
             }
-            match view.index.locate_time(timestamp_ms) {
-                Some(start) => visible.file_read(topic, start),
-                None => return Ok(None),
-            }
-        };
-        let file = self.open(&read)?;
-        BatchReader::new(&read, file.as_ref()).at_time(timestamp_ms)
+        }
+        self.look_up(
+            |visible| {
+                let view = visible.view(topic)?;
+                match view.index.locate_time(view.start, timestamp_ms) {
+                    None => Ok(None),
+                    Some(LocatedTime::At(start)) => Ok(Some(visible.file_read(topic, start))),
+                    Some(LocatedTime::Hole { from, to }) => Err(ReadError::Corrupt {
+                        topic,
+                        file: 0,
+                        from,
+                        to,
+                    }),
+                }
+            },
+            |read, handle| match &read.place {
+                Place::Journal(frames) => {
+                    BatchReader::new(read, frames, handle).at_time(timestamp_ms)
+                }
+                Place::Sealed(run) => {
+                    RunReader::new(self, read, *run, handle).at_time(timestamp_ms)
+                }
+            },
+        )
     }
 
     /// The first stored batch that holds the topic's highest timestamp. `None`: the topic is empty. Blocks on
@@ -101,15 +228,52 @@ impl Log {
     /// # Errors
     /// [`ReadError`].
     pub fn batch_of_max_timestamp(&self, topic: TopicNumber) -> Result<Option<Bytes>, ReadError> {
-        let highest = self.read_visible().view(topic)?.max_timestamp;
-        self.batch_at_time(topic, highest)
+        let highest = self.read_visible().view(topic)?.index.highest_timestamp();
+        highest.map_or(Ok(None), |highest| self.batch_at_time(topic, highest))
+    }
+}
+
+impl Log {
+    /// Looks up a place under the lock, and reads the file behind it; again where the file is gone by then. Where there
+    /// is no place, the answer is the default.
+    fn look_up<T: Default>(
+        &self,
+        locate: impl Fn(&Visible) -> Result<Option<FileRead>, ReadError>,
+        read: impl Fn(&FileRead, &dyn SegmentFile) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let mut look_ups = 1;
+        loop {
+            let Some(place) = locate(&self.read_visible())? else {
+                return Ok(T::default());
+            };
+            match self.files.get(place.file, place.form()) {
+                Ok(handle) => return read(&place, handle.as_ref()),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(place.failed(error));
+                }
+                Err(_) if look_ups < LOOK_UPS_MAX => look_ups += 1,
+                // It is missing where it should be.
+                Err(_) => return Err(place.corrupt(place.first_offset, place.end_offset)),
+            }
+        }
+    }
+}
+
+impl Visible {
+    pub(super) fn view(&self, topic: TopicNumber) -> Result<&TopicView, ReadError> {
+        self.topics
+            .get(&topic)
+            .ok_or(ReadError::UnknownTopic(topic))
     }
 
     fn locate(&self, topic: TopicNumber, offset: i64) -> Result<FileRead, ReadError> {
-        let visible = self.read_visible();
-        let view = visible.view(topic)?;
+        let view = self.view(topic)?;
+        let (start, end) = (view.start, view.end);
+        if offset < start || offset > end {
+            return Err(ReadError::OutOfRange { start, end });
+        }
         match view.index.locate(offset) {
-            Located::At(start) => Ok(visible.file_read(topic, start)),
+            Located::At(start) => Ok(self.file_read(topic, start)),
             Located::Hole { to } => Err(ReadError::Corrupt {
                 topic,
                 file: 0,
@@ -119,164 +283,28 @@ impl Log {
         }
     }
 
-    fn open(&self, read: &FileRead) -> Result<Arc<dyn SegmentFile>, ReadError> {
-        let file = read.start.file;
-        self.files
-            .get(file)
-            .map_err(|source| ReadError::Io { file, source })
-    }
-}
-
-impl Visible {
-    fn view(&self, topic: TopicNumber) -> Result<&TopicView, ReadError> {
-        self.topics
-            .get(&topic)
-            .ok_or(ReadError::UnknownTopic(topic))
-    }
-
     fn file_read(&self, topic: TopicNumber, start: Start) -> FileRead {
         let number = start.file;
-        let facts = self.files.get(&number).copied().unwrap_or_default();
-        let salt = facts.salt;
+        let place = match start.stored {
+            Stored::Sealed(run) => Place::Sealed(run),
+            Stored::Journal(entries) => {
+                let facts = self.files.get(&number).copied().unwrap_or_default();
+                Place::Journal(Frames {
+                    entries,
+                    identity: Identity {
+                        number,
+                        salt: facts.salt,
+                    },
+                    bytes: facts.bytes,
+                })
+            }
+        };
         FileRead {
             topic,
-            start,
-            identity: Identity { number, salt },
-            bytes: facts.bytes,
-        }
-    }
-}
-
-/// Reads one topic's batches out of one file.
-struct BatchReader<'a> {
-    read: &'a FileRead,
-    walker: Walker<'a>,
-    /// Places to jump to, not yet passed.
-    ahead: std::slice::Iter<'a, crate::index::SpanEntry>,
-}
-
-impl<'a> BatchReader<'a> {
-    fn new(read: &'a FileRead, file: &'a dyn SegmentFile) -> Self {
-        let mut ahead = read.start.entries.iter();
-        let from = ahead.next().map_or(0, |entry| entry.position);
-        Self {
-            read,
-            walker: Walker::new(file, read.identity, from, read.bytes, WINDOW_BYTES),
-            ahead,
-        }
-    }
-
-    fn read(&mut self, offset: i64, bytes_max: usize) -> Result<Vec<Bytes>, ReadError> {
-        let mut found = Vec::new();
-        let mut next = offset;
-        let mut size = 0;
-        while next < self.read.start.end_offset {
-            let Some((position, header)) = self.find(|header| header.end_offset() > next)? else {
-                break;
-            };
-            size += usize::try_from(header.length).unwrap_or(usize::MAX);
-            let hole = header.base_offset > next;
-            if !found.is_empty() && (hole || size > bytes_max) {
-                return Ok(found);
-            }
-            if hole {
-                return Err(self.corrupt(next, header.base_offset));
-            }
-            match self.body(position, &header) {
-                Ok(batch) => found.push(batch),
-                Err(ReadError::Corrupt { .. }) if !found.is_empty() => return Ok(found),
-                Err(error) => return Err(error),
-            }
-            next = header.end_offset();
-        }
-        if found.is_empty() {
-            return Err(self.corrupt(next, self.read.start.end_offset));
-        }
-        Ok(found)
-    }
-
-    fn at_time(&mut self, timestamp_ms: i64) -> Result<Option<Bytes>, ReadError> {
-        let end = self.read.start.end_offset;
-        let wanted = |header: &FrameHeader| {
-            header.max_timestamp >= timestamp_ms || header.base_offset >= end
-        };
-        match self.find(wanted)? {
-            Some((position, header)) if header.base_offset < end => {
-                self.body(position, &header).map(Some)
-            }
-            // The index says it is here: the frame that had it is damaged.
-            Some(_) | None => {
-                let first = self.read.start.entries.first();
-                Err(self.corrupt(first.map_or(end, |entry| entry.base_offset), end))
-            }
-        }
-    }
-
-    /// The next data frame of the topic that is `wanted`.
-    fn find(
-        &mut self,
-        wanted: impl Fn(&FrameHeader) -> bool,
-    ) -> Result<Option<(u64, FrameHeader)>, ReadError> {
-        loop {
-            match self.walker.step().map_err(|error| self.failed(error))? {
-                Step::Frame { position, header } => {
-                    if header.kind != Kind::Data || header.topic != self.read.topic {
-                        continue;
-                    }
-                    if wanted(&header) {
-                        return Ok(Some((position, header)));
-                    }
-                    self.jump_over(position, &header);
-                }
-                Step::Gap { .. } => {}
-                Step::End { .. } => return Ok(None),
-            }
-        }
-    }
-
-    /// Goes on at the next entry where it is known to be the topic's next frame.
-    fn jump_over(&mut self, position: u64, header: &FrameHeader) {
-        while let Some(entry) = self.ahead.as_slice().first() {
-            match entry.base_offset.cmp(&header.end_offset()) {
-                Ordering::Less => {
-                    self.ahead.next();
-                }
-                Ordering::Equal if entry.position > position => {
-                    self.walker.jump(entry.position);
-                    return;
-                }
-                Ordering::Equal | Ordering::Greater => return,
-            }
-        }
-    }
-
-    fn body(&mut self, position: u64, header: &FrameHeader) -> Result<Bytes, ReadError> {
-        let body = self.walker.body(position, header);
-        let body = body.map_err(|error| self.failed(error.into()))?;
-        if !header.covers(&body) {
-            return Err(self.corrupt(header.base_offset, header.end_offset()));
-        }
-        self.jump_over(position, header);
-        Ok(Bytes::from(body))
-    }
-
-    fn corrupt(&self, from: i64, to: i64) -> ReadError {
-        ReadError::Corrupt {
-            topic: self.read.topic,
-            file: self.read.start.file,
-            from,
-            to,
-        }
-    }
-
-    fn failed(&self, error: WalkError) -> ReadError {
-        let source = match error {
-            WalkError::Io(source) => source,
-            WalkError::Frame(error) => io::Error::new(io::ErrorKind::InvalidData, error),
-        };
-        ReadError::Io {
-            file: self.read.start.file,
-            source,
+            file: number,
+            first_offset: start.first_offset,
+            end_offset: start.end_offset,
+            place,
         }
     }
 }

@@ -10,8 +10,13 @@
 //! | `12` topic u32, chunk u16                    | topic, JSON in chunks                                    |
 //! | `13` schema version u64, chunk u16           | schema version, JSON in chunks                           |
 //! | `14` group u32, chunk u16                    | consumer group, JSON in chunks                           |
+//! | `15` instance u32, chunk u16                 | oldest file, JSON in chunks                              |
 //! | `20` instance u32                            | durable end of the instance's journal (`journal/memo.rs`) |
 //! | `21` instance u32                            | number of the journal's last start (`journal/memo.rs`)   |
+//! | `22` instance u32                            | running time, seconds u64 (`keeper/running_time.rs`)     |
+//! | `40` instance u32, file u64, chunk u16       | note of a sealed segment, in chunks (`sealed/summary.rs`) |
+//! | `41` instance u32, topic u32                 | log start, i64 (`keeper/starts.rs`)                      |
+//! | `41` instance u32                            | oldest file of these starts, u64 (there)                 |
 //!
 //! "In chunks": [`super::long_value`]. Other first bytes are not used; a start leaves them alone.
 
@@ -37,9 +42,14 @@ pub const SCHEMAS: &[u8] = &[0x13];
 
 /// What all consumer groups' keys begin with.
 pub const GROUPS: &[u8] = &[0x14];
+/// What all oldest files' keys begin with.
+pub const OLDEST_FILES: &[u8] = &[0x15];
 
 const DURABLE_ENDS: &[u8] = &[0x20];
 const STARTS: &[u8] = &[0x21];
+const RUNNING_TIMES: &[u8] = &[0x22];
+const SEALED: &[u8] = &[0x40];
+const LOG_STARTS: &[u8] = &[0x41];
 
 /// What an instance's chunks begin with.
 #[must_use]
@@ -71,6 +81,42 @@ pub fn group(number: GroupNumber) -> Vec<u8> {
     [GROUPS, &number.0.to_be_bytes()].concat()
 }
 
+/// What an instance's oldest file's chunks begin with.
+#[must_use]
+pub fn oldest_file(number: InstanceNumber) -> Vec<u8> {
+    [OLDEST_FILES, &number.0.to_be_bytes()].concat()
+}
+
+/// Key of an instance's running time.
+#[must_use]
+pub fn running_time(instance: InstanceNumber) -> Vec<u8> {
+    [RUNNING_TIMES, &instance.0.to_be_bytes()].concat()
+}
+
+/// What the notes of all sealed segments of an instance begin with.
+#[must_use]
+pub fn sealed_of(instance: InstanceNumber) -> Vec<u8> {
+    [SEALED, &instance.0.to_be_bytes()].concat()
+}
+
+/// What the chunks of a sealed segment's note begin with.
+#[must_use]
+pub fn sealed(instance: InstanceNumber, file: u64) -> Vec<u8> {
+    [&sealed_of(instance)[..], &file.to_be_bytes()].concat()
+}
+
+/// What the log starts of all topics of an instance begin with.
+#[must_use]
+pub fn log_starts_of(instance: InstanceNumber) -> Vec<u8> {
+    [LOG_STARTS, &instance.0.to_be_bytes()].concat()
+}
+
+/// Key of the log start of a topic.
+#[must_use]
+pub fn log_start(instance: InstanceNumber, topic: TopicNumber) -> Vec<u8> {
+    [&log_starts_of(instance)[..], &topic.0.to_be_bytes()].concat()
+}
+
 /// Key of the durable end of an instance's journal.
 #[must_use]
 pub fn durable_end(instance: InstanceNumber) -> Vec<u8> {
@@ -96,6 +142,12 @@ mod tests {
         assert_eq!(group(GroupNumber(7)), [0x14, 0, 0, 0, 7]);
         assert_eq!(durable_end(InstanceNumber(6)), [0x20, 0, 0, 0, 6]);
         assert_eq!(start(InstanceNumber(6)), [0x21, 0, 0, 0, 6]);
+        assert_eq!(oldest_file(InstanceNumber(6)), [0x15, 0, 0, 0, 6]);
+        assert_eq!(running_time(InstanceNumber(6)), [0x22, 0, 0, 0, 6]);
+        let sealed = sealed(InstanceNumber(6), 7);
+        assert_eq!(sealed, [0x40, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7]);
+        let start = log_start(InstanceNumber(6), TopicNumber(8));
+        assert_eq!(start, [0x41, 0, 0, 0, 6, 0, 0, 0, 8]);
         assert_eq!((DIRECTORY, CATALOG_CHANGE), (&[1][..], &[2][..]));
     }
 }

@@ -1,6 +1,6 @@
 //! Seeing: which files there are, their footers, and the frames behind the durable end.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Damage, Item, Place, What, fold};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     journal::DurableEnd,
     journal_file,
     number::TopicNumber,
+    sealed::summary::Summary,
     walk::{Identity, Step, WalkError, Walker, read_full},
 };
 
@@ -46,32 +47,48 @@ pub(crate) struct Seen {
     /// What the scan saw, in order.
     pub(crate) items: Vec<Item>,
     pub(crate) damage: Vec<Damage>,
+    /// Sealed segments, ascending.
+    pub(crate) segments: Vec<Summary>,
 }
 
-/// Looks at the files `numbers` (ascending) in `folder`.
+/// Which files there are.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// Numbers of the journal files, ascending.
+    pub(crate) journals: Vec<u64>,
+    /// Numbers of the sealed segments: no start looks at what is before them or in them.
+    pub(crate) sealed: BTreeSet<u64>,
+    /// The oldest that is kept.
+    pub(crate) oldest: u64,
+}
+
+/// Looks at the journal files in `folder`.
 pub(crate) fn look(
     disk: &dyn SegmentStore,
     folder: &str,
-    numbers: &[u64],
+    listing: &Listing,
     durable_end: Option<DurableEnd>,
 ) -> Result<Seen, StorageError> {
     let mut files = Vec::new();
-    for number in numbers {
+    for number in &listing.journals {
         files.push(open(disk, folder, *number)?);
     }
     let mut seen = Seen::default();
-    let first = first_to_scan(&files, durable_end)?;
-    let mut expected = files.first().map_or(0, |file| file.number);
+    let first = first_to_scan(&files, listing, durable_end)?;
+    let mut expected = listing.oldest;
     for (index, file) in files.into_iter().enumerate() {
-        let missing = expected..file.number;
+        let missing = (expected..file.number).filter(|number| !listing.sealed.contains(number));
         expected = file.number + 1;
-        if index < first {
+        if index < first || seen.is_empty() {
             seen.damage.extend(missing.map(missing_file));
+        } else {
+            seen.items
+                .extend(missing.map(|number| item(number, 0, 0, What::Bad(None))));
+        }
+        if index < first {
             seen.look_at_old(file)?;
             continue;
         }
-        seen.items
-            .extend(missing.map(|number| item(number, 0, 0, What::Bad(None))));
         if durable_end.is_some_and(|end| end.clean && end.file < file.number) {
             // Prepared, and not used before the clean stop.
             seen.scanned.push(file);
@@ -94,6 +111,10 @@ fn missing_file(file: u64) -> Damage {
 }
 
 impl Seen {
+    fn is_empty(&self) -> bool {
+        self.old.is_empty() && self.scanned.is_empty()
+    }
+
     /// A file before the durable end: its footer tells what is in it. A damaged footer is found again by a scan.
     fn look_at_old(&mut self, file: SeenFile) -> Result<(), StorageError> {
         if let Some(footer) = &file.footer {
@@ -140,25 +161,43 @@ pub(crate) fn spans(
 }
 
 /// Index of the first file to scan: the one with the durable end, or else the one with the last commit frame
-/// before the files without a footer. Its checkpoint must be readable, if any is.
+/// before the files without a footer. Its checkpoint must be readable, if any is. Files before the last sealed segment
+/// do not count: they were kept because they are damaged, and two checkpoints behind them are always there.
 fn first_to_scan(
     files: &[SeenFile],
+    listing: &Listing,
     durable_end: Option<DurableEnd>,
 ) -> Result<usize, StorageError> {
+    let last_sealed = listing.sealed.last().copied().unwrap_or(0);
+    let recent = files.partition_point(|file| file.number < last_sealed);
+    let (kept, files) = files.split_at(recent);
+    let first = first_of_recent(files, durable_end)?;
+    if first.1.is_none() && last_sealed > 0 {
+        return Err(StorageError::Damaged(format!(
+            "no checkpoint behind sealed segment {last_sealed} is readable: where the log ends is not known"
+        )));
+    }
+    Ok(kept.len() + first.0)
+}
+
+fn first_of_recent(
+    files: &[SeenFile],
+    durable_end: Option<DurableEnd>,
+) -> Result<(usize, Option<Checkpoint>), StorageError> {
     let index_of = |number| files.binary_search_by_key(&number, |file| file.number);
     if let Some(end) = durable_end {
         let found = index_of(end.file).map_err(|_| missing(end))?;
-        return Ok(readable(files, found)?.0);
+        return readable(files, found);
     }
     let last = files.len().saturating_sub(1);
     let unfinished = files.iter().position(|file| file.footer.is_none());
     let (first, checkpoint) = readable(files, unfinished.unwrap_or(last))?;
     let Some(checkpoint) = checkpoint else {
-        return Ok(first);
+        return Ok((first, None));
     };
-    // File 0: no group yet, whatever files an unfinished one fills.
-    let with_last_commit = index_of(checkpoint.state.last.file).unwrap_or(0);
-    Ok(readable(files, with_last_commit.min(first))?.0)
+    // File 0: no group yet, whatever files an unfinished one fills. A sealed one: the group behind it begins in the next.
+    let with_last_commit = index_of(checkpoint.state.last.file).unwrap_or_else(|next| next);
+    readable(files, with_last_commit.min(first))
 }
 
 /// The last file up to `index` whose checkpoint is readable, or the first file.
@@ -201,7 +240,7 @@ fn open(disk: &dyn SegmentStore, folder: &str, number: u64) -> Result<SeenFile, 
 }
 
 /// The footer at the end of a file, if there is a valid one.
-fn read_footer(
+pub(crate) fn read_footer(
     file: &dyn SegmentFile,
     number: u64,
     length: u64,

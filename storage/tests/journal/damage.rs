@@ -411,6 +411,8 @@ fn open_recycling(
         instance: INSTANCE,
         topics: topics(3),
         options: machine.options,
+        oldest_file: 1,
+        cache: Arc::default(),
     };
     Journal::open(setup, at(0)).expect("opens")
 }

@@ -2,6 +2,9 @@
 
 mod append;
 mod damage;
+mod house;
 mod power_loss;
 mod real_disk;
+mod retention;
+mod sealing;
 mod world;

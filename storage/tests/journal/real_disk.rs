@@ -22,6 +22,8 @@ fn open(directory: &std::path::Path, meta: &Arc<MemoryMeta>) -> Opened {
             prepare_in_background: true,
             ..small()
         },
+        oldest_file: 1,
+        cache: Arc::default(),
     };
     Journal::open(setup, at(0)).expect("opens")
 }

@@ -80,6 +80,8 @@ impl Machine {
             instance: INSTANCE,
             topics: topics(3),
             options: self.options,
+            oldest_file: 1,
+            cache: Arc::default(),
         };
         Journal::open(setup, at(0))
     }
@@ -108,16 +110,20 @@ impl Machine {
 
 /// A batch with recognisable contents; `size` bytes, at least 62.
 pub(crate) fn batch(topic_number: u32, seed: u64, records: u32, size: usize) -> NewBatch {
-    let bytes = (0..size.max(62)).map(|index| {
+    let length = size.max(62);
+    let bytes = (0..length).map(|index| {
         let mixed = (seed + 1)
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .rotate_left(u32::try_from(index % 64).expect("below 64"));
         mixed.to_be_bytes()[index % 8]
     });
+    let mut bytes: Vec<u8> = bytes.collect();
+    let behind = u32::try_from(length - 12).expect("a small batch");
+    bytes[8..12].copy_from_slice(&behind.to_be_bytes());
     NewBatch {
         topic: topic(topic_number),
         partition: 0,
-        bytes: bytes.collect(),
+        bytes,
         record_count: records,
         max_timestamp: 1000 + i64::try_from(seed).expect("a small seed"),
     }
@@ -181,18 +187,35 @@ pub(crate) fn read_all(log: &Log, number: u32, end: i64) -> Vec<Vec<u8>> {
     while offset < end {
         let batches = log.read(topic(number), offset, 700).expect("is readable");
         assert!(!batches.is_empty(), "nothing at offset {offset} of {end}");
-        for batch in batches {
-            all.push(batch.to_vec());
-            let base = i64::from_be_bytes(batch[..8].try_into().expect("8 bytes"));
+        for batch in batches.iter().flat_map(|piece| split(piece)) {
+            let base = base_of(&batch);
             assert!(
                 base <= offset,
                 "offset {offset} is missing, batch at {base}"
             );
             offset = base + records_of(&batch);
+            all.push(batch);
         }
     }
     assert_eq!(offset, end, "the last batch ends at the end");
     all
+}
+
+/// The batches of a piece, by the length that a batch has behind its base offset, as clients take them apart.
+pub(crate) fn split(piece: &[u8]) -> Vec<Vec<u8>> {
+    let mut batches = Vec::new();
+    let mut rest = piece;
+    while !rest.is_empty() {
+        let behind = u32::from_be_bytes(rest[8..12].try_into().expect("4 bytes"));
+        let (batch, others) = rest.split_at(12 + usize::try_from(behind).expect("small"));
+        batches.push(batch.to_vec());
+        rest = others;
+    }
+    batches
+}
+
+pub(crate) fn base_of(batch: &[u8]) -> i64 {
+    i64::from_be_bytes(batch[..8].try_into().expect("8 bytes"))
 }
 
 /// Records of a batch: [`batch`] is not Kafka's, so the tests keep the number at the end of it.

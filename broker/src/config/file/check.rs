@@ -10,14 +10,15 @@ use headwater_capture::{
 use toml::Spanned;
 
 use super::{
-    Feed, File, Format, Instance, Kafka, Layout, Listener, Loaded, PresetName, Source, Storage,
-    Tables,
+    Feed, File, Format, Instance, Kafka, Layout, Listener, Loaded, PresetName, Retention, Source,
+    Storage, Tables,
 };
 use crate::config::{
     BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, PostgresConfig,
-    SourceConfig, StorageConfig, check_listeners, check_name, error::ConfigError,
+    RetentionLimits, SourceConfig, StorageConfig, check_listeners, check_name, error::ConfigError,
     unit::DurationText,
 };
+use crate::limits::RETENTION_BYTES_MIN;
 
 /// Whether secrets are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +97,7 @@ impl Checker<'_> {
             name,
             source,
             feeds,
+            retention: self.retention(&instance.retention)?,
         })
     }
 
@@ -155,6 +157,26 @@ impl Checker<'_> {
             temporary: false,
             first_failure_ends: false,
         })))
+    }
+
+    fn retention(&self, retention: &Retention) -> Result<RetentionLimits, ConfigError> {
+        let mut limits = RetentionLimits::default();
+        if let Some(age) = &retention.age {
+            limits.age = age.get_ref().0;
+            if limits.age.is_zero() {
+                let line = "retention age cannot be 0: nothing could be read twice; write for example \"7d\"";
+                return Err(self.at(age, line));
+            }
+        }
+        if let Some(size) = &retention.size {
+            limits.bytes = size.get_ref().0 as u64;
+            if limits.bytes < RETENTION_BYTES_MIN {
+                let line =
+                    "retention size must be at least 256MiB: the newest files are always kept";
+                return Err(self.at(size, line));
+            }
+        }
+        Ok(limits)
     }
 
     fn tables(&self, tables: &Tables) -> Result<TableFilter, ConfigError> {
@@ -244,5 +266,8 @@ fn storage(storage: &Storage) -> StorageConfig {
             .sync_min_interval
             .map_or(default.sync_min_interval, |text| text.0),
         ring_bytes: storage.ring_bytes.map_or(default.ring_bytes, |text| text.0),
+        cache_bytes: storage
+            .cache_bytes
+            .map_or(default.cache_bytes, |text| text.0),
     }
 }

@@ -1,0 +1,124 @@
+//! The thread that seals an instance's finished files and deletes its old ones: steps and rests, nothing else. What
+//! happened is logged and counted here.
+
+use std::time::Duration;
+
+use headwater_storage::{DeletedBecause, Keeper, KeeperEvent, StorageError};
+use tokio::{runtime::Handle, time::timeout};
+use tracing::{debug, error, info, warn};
+
+use super::{Surroundings, farewell::Farewell};
+use crate::{metrics::KeeperMetrics, stop::stopped};
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct KeeperThread {
+    instance: String,
+    keeper: Keeper,
+    metrics: KeeperMetrics,
+    surroundings: Surroundings,
+}
+
+impl KeeperThread {
+    pub(super) fn new(
+        instance: String,
+        keeper: Keeper,
+        metrics: KeeperMetrics,
+        surroundings: Surroundings,
+    ) -> Self {
+        Self {
+            instance,
+            keeper,
+            metrics,
+            surroundings,
+        }
+    }
+
+    /// Runs until the broker stops or the disk fails, which it then tells.
+    pub(super) fn run(self, runtime: &Handle) {
+        let failed = self.surroundings.failed.clone();
+        let farewell = Farewell::of(&self.instance, "keeper", failed);
+        let instance = self.instance.clone();
+        let worked = self.work(runtime);
+        farewell.ends(
+            worked
+                .err()
+                .map(|error| format!("instance {instance}: {error}")),
+        );
+    }
+
+    fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
+        let clock = self.surroundings.clock;
+        while !*self.surroundings.stop.borrow() {
+            let step = self.keeper.step(clock.now())?;
+            if let Some(event) = step.event {
+                self.tell(&event);
+            }
+            self.rest(runtime, step.rest);
+        }
+        self.keeper.close(clock.now())
+    }
+
+    fn rest(&self, runtime: &Handle, rest: Duration) {
+        if !rest.is_zero() {
+            let mut stop = self.surroundings.stop.clone();
+            // Either way the loop looks.
+            drop(runtime.block_on(async { timeout(rest, stopped(&mut stop)).await }));
+        }
+    }
+
+    fn tell(&self, event: &KeeperEvent) {
+        let instance = self.instance.as_str();
+        match event {
+            KeeperEvent::Sealed { file, bytes } => {
+                self.metrics.sealed.inc();
+                debug!(instance, file, bytes, "file sealed");
+            }
+            KeeperEvent::Damaged { file, from, to } => {
+                self.metrics.damaged.inc();
+                error!(
+                    instance,
+                    file,
+                    from,
+                    to,
+                    "damage in a file of the log: it is not sealed; fetches there answer CORRUPT_MESSAGE, the rest is readable"
+                );
+            }
+            KeeperEvent::SealFailed { file, why } => {
+                warn!(
+                    instance,
+                    file, why, "cannot seal a file now; it is tried again"
+                );
+            }
+            KeeperEvent::Deleted {
+                files,
+                bytes,
+                because,
+                ranges,
+            } => {
+                let because = reason(*because);
+                self.metrics.deleted(because, *files, *bytes);
+                let topics = ranges.len();
+                info!(
+                    instance,
+                    files, bytes, because, topics, "retention deleted the oldest files"
+                );
+            }
+            KeeperEvent::ClockJumped { by_ms } => {
+                self.metrics.clock_jumps.inc();
+                warn!(
+                    instance,
+                    by_ms,
+                    "the wall clock jumped; retention does not depend on it, and nothing is deleted"
+                );
+            }
+        }
+    }
+}
+
+fn reason(because: DeletedBecause) -> &'static str {
+    match because {
+        DeletedBecause::Age => "age",
+        DeletedBecause::Size => "size",
+    }
+}

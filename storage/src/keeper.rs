@@ -1,0 +1,224 @@
+//! Keeps the files of one log: finished journal files are sealed, old files deleted, the running time noted.
+//!
+//! For a thread of its own, or a test: [`Keeper::step`] does one small piece of work and says how long to rest, so that
+//! the whole never takes more than its share of the disk ([`KeeperOptions`]). Time is an argument. Deciding what to delete is
+//! [`retention`](crate::retention), sealing [`sealed`](crate::sealed).
+//!
+//! ```text
+//! journal file -(copied, synced)-> *.sealed.new -(rename, directory)-> *.sealed -> note in sled -> readers change over
+//!                                                                     journal file used again or removed <-'
+//! delete: oldest number to catalog.log -> starts to sled, notes go -> readers see it -> unlink
+//! ```
+
+mod delete;
+mod running_time;
+mod seal;
+pub(crate) mod starts;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use self::running_time::{RunningTime, WallWatch};
+pub use crate::retention::DeletedBecause;
+use crate::{
+    catalog::store::CatalogStore,
+    disk::{SegmentFile, SegmentStore},
+    error::StorageError,
+    journal::Now,
+    journal_file,
+    log::{DeletedRange, Log},
+    meta::MetaStore,
+    number::InstanceNumber,
+    retention::RetentionLimits,
+    sealed::seal::Sealing,
+};
+
+/// How much is kept, and how fast is worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeeperOptions {
+    /// What is deleted.
+    pub retention: RetentionLimits,
+    /// Bytes of journal copied in a second, at most.
+    pub seal_bytes_per_second: u64,
+    /// Bytes of journal copied by one step.
+    pub step_bytes: u64,
+}
+
+impl Default for KeeperOptions {
+    fn default() -> Self {
+        Self {
+            retention: RetentionLimits::default(),
+            seal_bytes_per_second: 64 * 1024 * 1024,
+            step_bytes: 1024 * 1024,
+        }
+    }
+}
+
+/// What a keeper works on.
+#[derive(Debug)]
+pub struct KeeperSetup {
+    /// The data directory.
+    pub disk: Arc<dyn SegmentStore>,
+    /// For notes and starts.
+    pub meta: Arc<dyn MetaStore>,
+    /// For the oldest file.
+    pub catalog: Arc<CatalogStore>,
+    /// Whose log.
+    pub instance: InstanceNumber,
+    /// The log.
+    pub log: Arc<Log>,
+    /// How much, how fast.
+    pub options: KeeperOptions,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeeperStep {
+    /// Not to be called again before this has passed.
+    pub rest: Duration,
+    /// What somebody may want to know.
+    pub event: Option<KeeperEvent>,
+}
+
+/// What happened to the files of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeeperEvent {
+    /// A journal file was sealed.
+    Sealed {
+        /// Its number.
+        file: u64,
+        /// Length of the segment.
+        bytes: u64,
+    },
+    /// A journal file is damaged, and stays one. Its whole frames can be read.
+    Damaged {
+        /// Its number.
+        file: u64,
+        /// First damaged byte.
+        from: u64,
+        /// Exclusive.
+        to: u64,
+    },
+    /// Sealing failed; it is tried again later.
+    SealFailed {
+        /// The file's number.
+        file: u64,
+        /// What the system says.
+        why: String,
+    },
+    /// Files were deleted.
+    Deleted {
+        /// How many.
+        files: u64,
+        /// Their length.
+        bytes: u64,
+        /// Why.
+        because: DeletedBecause,
+        /// What readers lost, by topic.
+        ranges: Vec<DeletedRange>,
+    },
+    /// The wall clock jumped. Nothing depends on it.
+    ClockJumped {
+        /// Forward, or back if negative, ms.
+        by_ms: i64,
+    },
+}
+
+/// How often retention looks.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(1);
+/// How long to rest when there is nothing to do.
+const IDLE: Duration = Duration::from_millis(500);
+/// When sealing is tried again after it failed.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// The keeper of one log. See the module's page.
+#[derive(Debug)]
+pub struct Keeper {
+    setup: KeeperSetup,
+    folder: String,
+    running: RunningTime,
+    wall: WallWatch,
+    sealing: Option<(u64, Sealing)>,
+    /// Journal files that are not sealed because they are damaged.
+    damaged: BTreeSet<u64>,
+    /// Files in which one group goes on from each to the next, all of them finished: first and last.
+    chain: Option<(u64, u64)>,
+    /// Journal files that have their sealed form, and who may still read them.
+    retired: Vec<(u64, Vec<Weak<dyn SegmentFile>>)>,
+    retry_at: Duration,
+    retention_at: Duration,
+}
+
+impl Keeper {
+    /// The keeper of a log that was just opened.
+    ///
+    /// # Errors
+    /// As [`MetaStore::get`].
+    pub fn open(setup: KeeperSetup, now: Now) -> Result<Self, StorageError> {
+        let files = setup.log.all_files();
+        let stamps = files.iter().filter_map(|(_, facts)| facts.sealed);
+        let stamped = stamps.map(|sealed| sealed.at).max().unwrap_or(0);
+        let meta = Arc::clone(&setup.meta);
+        let running = RunningTime::open(meta, setup.instance, stamped, now.monotonic)?;
+        Ok(Self {
+            folder: journal_file::folder(setup.instance),
+            setup,
+            running,
+            wall: WallWatch::default(),
+            sealing: None,
+            damaged: BTreeSet::new(),
+            chain: None,
+            retired: Vec::new(),
+            retry_at: Duration::ZERO,
+            retention_at: Duration::ZERO,
+        })
+    }
+
+    /// One piece of work: at most [`KeeperOptions::step_bytes`] of copying, one deletion, or nothing.
+    ///
+    /// # Errors
+    /// [`StorageError::Poisoned`] where what is on disk is no longer known: the process must exit. As
+    /// [`MetaStore::commit`].
+    pub fn step(&mut self, now: Now) -> Result<KeeperStep, StorageError> {
+        self.running.note_if_due(now.monotonic)?;
+        if let Some(by_ms) = self.wall.jump(now.wall_ms, now.monotonic) {
+            return Ok(happened(KeeperEvent::ClockJumped { by_ms }));
+        }
+        self.dispose();
+        if now.monotonic >= self.retention_at {
+            self.retention_at = now.monotonic + RETENTION_INTERVAL;
+            if let Some(event) = self.delete(now)? {
+                return Ok(happened(event));
+            }
+        }
+        if now.monotonic < self.retry_at {
+            return Ok(idle());
+        }
+        self.seal(now)
+    }
+
+    /// A clean stop: notes the running time. What was being sealed is begun anew after the next start.
+    ///
+    /// # Errors
+    /// As [`MetaStore::commit`].
+    pub fn close(mut self, now: Now) -> Result<(), StorageError> {
+        self.running.note(now.monotonic)
+    }
+}
+
+fn happened(event: KeeperEvent) -> KeeperStep {
+    KeeperStep {
+        rest: Duration::ZERO,
+        event: Some(event),
+    }
+}
+
+fn idle() -> KeeperStep {
+    KeeperStep {
+        rest: IDLE,
+        event: None,
+    }
+}

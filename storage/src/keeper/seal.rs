@@ -1,0 +1,193 @@
+//! Sealing: which journal file is next, a piece of it, and the change from one form to the other.
+
+use std::{io, time::Duration};
+
+use super::{Keeper, KeeperEvent, KeeperStep, RETRY, happened, idle};
+use crate::{
+    error::StorageError,
+    frame::footer::Footer,
+    journal::Now,
+    journal_file,
+    log::FileFacts,
+    meta::MetaBatch,
+    recover::scan::read_footer,
+    sealed::{
+        self,
+        seal::{SealError, Sealing, Stamp, Written},
+    },
+};
+
+/// The oldest journal file that may be sealed, as far as the durable end tells: there are two newer ones, so that two
+/// checkpoint frames are always in journal files.
+fn next_to_seal(
+    files: &[(u64, FileFacts)],
+    is_damaged: impl Fn(u64) -> bool,
+    noted_file: u64,
+) -> Option<u64> {
+    let next = files.iter().find(|(number, facts)| {
+        facts.sealed.is_none() && !is_damaged(*number) && number.saturating_add(2) <= noted_file
+    });
+    next.map(|(number, _)| *number)
+}
+
+impl Keeper {
+    /// The next piece of sealing.
+    pub(super) fn seal(&mut self, now: Now) -> Result<KeeperStep, StorageError> {
+        let Some((file, sealing)) = self.sealing.take() else {
+            return self.begin_next(now);
+        };
+        match self.seal_piece(file, sealing, now) {
+            Ok(step) => step,
+            Err(error) => Ok(self.give_up(file, error, now)),
+        }
+    }
+
+    fn begin_next(&mut self, now: Now) -> Result<KeeperStep, StorageError> {
+        let files = self.setup.log.all_files();
+        let noted = self.setup.log.noted_file();
+        let next = next_to_seal(&files, |n| self.damaged.contains(&n), noted);
+        let Some(file) = next else {
+            return Ok(idle());
+        };
+        match self.begin(file, noted) {
+            Ok(Some(sealing)) => {
+                self.sealing = Some((file, sealing));
+                Ok(KeeperStep {
+                    rest: Duration::ZERO,
+                    event: None,
+                })
+            }
+            Ok(None) => Ok(idle()),
+            Err(error) => Ok(self.give_up(file, error, now)),
+        }
+    }
+
+    /// `None`: a group that `file` ends with goes on too near the end.
+    fn begin(&mut self, file: u64, noted: u64) -> Result<Option<Sealing>, SealError> {
+        if !self.ends_before(file, noted)? {
+            return Ok(None);
+        }
+        let disk = self.setup.disk.as_ref();
+        let journal = disk.open(&journal_file::name(&self.folder, file))?;
+        Sealing::begin(disk, &self.folder, file, journal).map(Some)
+    }
+
+    /// Whether the group that `file` ends with, if there is one, ends in a file that may be sealed too.
+    fn ends_before(&mut self, file: u64, noted: u64) -> Result<bool, SealError> {
+        let is_known = |(from, to): (u64, u64)| (from..=to).contains(&file);
+        if self.chain.is_some_and(is_known) {
+            return Ok(true);
+        }
+        let mut last = file;
+        while self.footer(last)?.open_group != 0 {
+            last += 1;
+            if last + 2 > noted {
+                return Ok(false);
+            }
+        }
+        self.chain = Some((file, last));
+        Ok(true)
+    }
+
+    fn footer(&self, file: u64) -> Result<Footer, SealError> {
+        let handle = self
+            .setup
+            .disk
+            .open(&journal_file::name(&self.folder, file))?;
+        let length = handle.length()?;
+        let footer = read_footer(handle.as_ref(), file, length).map_err(io::Error::other)?;
+        footer.map(|(_, footer)| footer).ok_or(SealError::Damaged {
+            from: 0,
+            to: length,
+        })
+    }
+
+    fn seal_piece(
+        &mut self,
+        file: u64,
+        mut sealing: Sealing,
+        now: Now,
+    ) -> Result<Result<KeeperStep, StorageError>, SealError> {
+        let options = &self.setup.options;
+        let copied = sealing.copy(options.step_bytes)?;
+        if copied > 0 {
+            self.sealing = Some((file, sealing));
+            let second = Duration::from_secs(1).as_nanos();
+            let rate = u128::from(options.seal_bytes_per_second.max(1));
+            let rest = u128::from(copied) * second / rate;
+            return Ok(Ok(KeeperStep {
+                rest: Duration::from_nanos(u64::try_from(rest).unwrap_or(u64::MAX)),
+                event: None,
+            }));
+        }
+        let written = sealing.finish(Stamp {
+            instance: self.setup.instance,
+            sealed_at: self.running.now(now.monotonic),
+            created_ms: now.wall_ms,
+        })?;
+        Ok(self.change_over(&written).map(happened))
+    }
+
+    /// The segment gets its name and takes the journal file's place.
+    fn change_over(&mut self, written: &Written) -> Result<KeeperEvent, StorageError> {
+        let summary = &written.summary;
+        written
+            .publish(self.setup.disk.as_ref(), &self.folder)
+            .map_err(|error| StorageError::Poisoned(format!("{}: {error}", self.folder)))?;
+        let mut batch = MetaBatch::default();
+        summary.put(&mut batch, self.setup.meta.as_ref())?;
+        self.setup.meta.commit(&batch)?;
+        self.setup.log.put_sealed(summary);
+        let readers = self.setup.log.retire_journal(summary.file);
+        self.retired.push((summary.file, readers));
+        // There may be something to delete now.
+        self.retention_at = Duration::ZERO;
+        Ok(KeeperEvent::Sealed {
+            file: summary.file,
+            bytes: summary.bytes,
+        })
+    }
+
+    /// Nothing was changed but the temporary file.
+    fn give_up(&mut self, file: u64, error: SealError, now: Now) -> KeeperStep {
+        let temporary = sealed::new_name(&self.folder, file);
+        match self.setup.disk.remove(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(temporary, %error, "cannot remove what was being sealed");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        happened(match error {
+            SealError::Damaged { from, to } => {
+                self.damaged.insert(file);
+                KeeperEvent::Damaged { file, from, to }
+            }
+            SealError::Io(error) => {
+                self.retry_at = now.monotonic + RETRY;
+                KeeperEvent::SealFailed {
+                    file,
+                    why: error.to_string(),
+                }
+            }
+        })
+    }
+
+    /// Journal files that have their sealed form and no reader any more.
+    pub(super) fn dispose(&mut self) {
+        let retired = std::mem::take(&mut self.retired);
+        for (file, readers) in retired {
+            if readers.iter().any(|reader| reader.strong_count() > 0) {
+                self.retired.push((file, readers));
+                continue;
+            }
+            let name = journal_file::name(&self.folder, file);
+            match self.setup.disk.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(name, %error, "cannot remove a journal file that was sealed");
+                }
+                Ok(()) | Err(_) => {}
+            }
+            self.setup.log.journal_is_gone(file);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Reading one topic's batches out of a sealed segment, through the block cache.
+//!
+//! A run's index names its blocks; a block is loaded whole, with the rows of its batches. The rows have a checksum that is
+//! always verified; the batches' checksums are verified when a block is loaded for the first time after a start, and
+//! that they were right is remembered. A piece that is given out is a slice of the cache's memory.
+
+use std::{
+    ops::Range,
+    sync::{Arc, PoisonError},
+};
+
+use bytes::Bytes;
+
+use super::{
+    Log, ReadError,
+    read::{FileRead, Part, Want},
+};
+use crate::{
+    block_cache::{Block, Buffers, CachedBatch, Piece, PieceKey},
+    codec::Input,
+    disk::SegmentFile,
+    index::RunPlace,
+    sealed::layout::{BLOCK_ENTRY_BYTES, BatchRow, BlockEntry, ROW_BYTES},
+    walk::read_full,
+};
+
+/// Reads one run.
+pub(super) struct RunReader<'a> {
+    log: &'a Log,
+    read: &'a FileRead,
+    place: RunPlace,
+    file: &'a dyn SegmentFile,
+}
+
+/// Where in the index an offset is.
+enum Found {
+    Block(BlockEntry),
+    /// The entry that has it is damaged; exclusive end.
+    Damaged(i64),
+}
+
+impl<'a> RunReader<'a> {
+    pub(super) fn new(
+        log: &'a Log,
+        read: &'a FileRead,
+        place: RunPlace,
+        file: &'a dyn SegmentFile,
+    ) -> Self {
+        Self {
+            log,
+            read,
+            place,
+            file,
+        }
+    }
+
+    pub(super) fn read(&self, want: Want) -> Result<Part, ReadError> {
+        let index = self.index()?;
+        let Piece::Index(entries) = index.as_ref() else {
+            return Err(self.read.corrupt(want.offset, self.read.end_offset));
+        };
+        let mut part = Part {
+            next: want.offset,
+            ..Part::default()
+        };
+        while part.next < self.read.end_offset && !part.is_full {
+            match self.find(entries, part.next) {
+                Found::Block(entry) => self.read_block(&entry, want, &mut part)?,
+                Found::Damaged(to) if part.pieces.is_empty() => {
+                    return Err(self.read.corrupt(part.next, to));
+                }
+                Found::Damaged(_) => part.is_full = true,
+            }
+        }
+        Ok(part)
+    }
+
+    /// What the block has from `part.next` on, as far as it fits.
+    fn read_block(&self, entry: &BlockEntry, want: Want, part: &mut Part) -> Result<(), ReadError> {
+        let key = self.key(entry.position);
+        let Some(piece) = self.block(key, entry)? else {
+            return self.bad(part, entry.end_offset());
+        };
+        let Piece::Block(block) = piece.as_ref() else {
+            return self.bad(part, entry.end_offset());
+        };
+        let must = want.is_first && part.pieces.is_empty();
+        let left = want.bytes_max.saturating_sub(part.bytes);
+        let taken = take(block, part.next, left, must);
+        if let Some(to) = taken.damaged_to {
+            return self.bad(part, to);
+        }
+        if taken.range.is_empty() && !taken.is_full {
+            // The rows end before the entry says.
+            return self.bad(part, entry.end_offset());
+        }
+        part.is_full = taken.is_full;
+        if !taken.range.is_empty() {
+            self.log.cache.was_read(key, taken.range.clone());
+            part.bytes += taken.range.len();
+            part.pieces.push(block.bytes.slice(taken.range));
+            part.next = taken.next;
+        }
+        Ok(())
+    }
+
+    /// What stands before a bad place is given, if anything does.
+    fn bad(&self, part: &mut Part, to: i64) -> Result<(), ReadError> {
+        if part.pieces.is_empty() {
+            return Err(self.read.corrupt(part.next, to));
+        }
+        part.is_full = true;
+        Ok(())
+    }
+
+    /// The first batch with a timestamp of at least `timestamp_ms`; the index of the topic says that it is here.
+    pub(super) fn at_time(&self, timestamp_ms: i64) -> Result<Option<Bytes>, ReadError> {
+        let nowhere = || {
+            self.read
+                .corrupt(self.read.first_offset, self.read.end_offset)
+        };
+        let index = self.index()?;
+        let Piece::Index(entries) = index.as_ref() else {
+            return Err(nowhere());
+        };
+        // Everything before a block is older than its `max_before`.
+        let older = |entry: &Option<BlockEntry>| entry.is_some_and(|e| e.max_before < timestamp_ms);
+        let from = entries.iter().rposition(older).unwrap_or(0);
+        for entry in entries.iter().skip(from) {
+            let Some(entry) = entry else {
+                return Err(nowhere());
+            };
+            let Some(piece) = self.block(self.key(entry.position), entry)? else {
+                return Err(self.read.corrupt(entry.base_offset, entry.end_offset()));
+            };
+            let Piece::Block(block) = piece.as_ref() else {
+                return Err(nowhere());
+            };
+            let found = block
+                .batches
+                .iter()
+                .position(|batch| batch.max_timestamp >= timestamp_ms);
+            if let Some(at) = found {
+                return self.one(block, at).map(Some);
+            }
+        }
+        Err(nowhere())
+    }
+
+    /// One batch.
+    fn one(&self, block: &Block, at: usize) -> Result<Bytes, ReadError> {
+        let before = at.checked_sub(1).and_then(|at| block.batches.get(at));
+        let from = before.map_or(0, |batch| batch.end);
+        let base = before.map_or(block.base_offset, |batch| batch.end_offset);
+        match block.batches.get(at).filter(|batch| batch.whole) {
+            Some(batch) => Ok(block.bytes.slice(from..batch.end)),
+            None => {
+                let end = block.batches.get(at).map_or(base, |batch| batch.end_offset);
+                Err(self.read.corrupt(base, end))
+            }
+        }
+    }
+
+    fn find(&self, entries: &[Option<BlockEntry>], offset: i64) -> Found {
+        let starts = |entry: &Option<BlockEntry>| entry.is_some_and(|e| e.base_offset <= offset);
+        let at = entries.iter().rposition(starts);
+        if let Some(entry) = at.and_then(|at| entries.get(at).copied().flatten())
+            && offset < entry.end_offset()
+        {
+            return Found::Block(entry);
+        }
+        let behind = entries.iter().skip(at.map_or(0, |at| at + 1));
+        let next = behind.flatten().next().map(|entry| entry.base_offset);
+        Found::Damaged(next.unwrap_or(self.read.end_offset))
+    }
+
+    fn key(&self, position: u64) -> PieceKey {
+        PieceKey {
+            log: self.log.cache_number,
+            file: self.read.file,
+            position,
+        }
+    }
+
+    fn index(&self) -> Result<Arc<Piece>, ReadError> {
+        let key = self.key(self.place.index);
+        let piece = self.log.cache.get(key, |_| {
+            load_index(self.file, self.place, self.read.topic)
+                .map_err(|error| self.read.failed(error))
+        })?;
+        // Every use counts as one more: an index is small, and every read of the run needs it.
+        self.log.cache.was_read(key, 0..1);
+        Ok(piece)
+    }
+
+    /// The block; `None` if its rows are damaged.
+    fn block(&self, key: PieceKey, entry: &BlockEntry) -> Result<Option<Arc<Piece>>, ReadError> {
+        let loaded = self.log.cache.get(key, |buffers| {
+            let rows =
+                load_rows(self.file, entry).map_err(|error| Some(self.read.failed(error)))?;
+            let rows = rows.ok_or(None)?;
+            let verify = !self.log.is_verified(key);
+            let block = load_block(self.file, entry, &rows, buffers, verify);
+            let block = block.map_err(|error| Some(self.read.failed(error)))?;
+            if verify && block.batches.iter().all(|batch| batch.whole) {
+                self.log.remember_verified(key);
+            }
+            Ok(Piece::Block(block))
+        });
+        match loaded {
+            Ok(piece) => Ok(Some(piece)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
+        }
+    }
+}
+
+/// What a read takes of a block.
+#[derive(Debug, Default)]
+struct Taken {
+    range: Range<usize>,
+    /// Offset behind it.
+    next: i64,
+    /// The next batch does not fit, or is damaged.
+    is_full: bool,
+    /// The first one is damaged, and those behind it up to this offset.
+    damaged_to: Option<i64>,
+}
+
+/// Whole batches from the one that holds `offset` on, of at most `bytes_max`; one at least if it `must` be.
+fn take(block: &Block, offset: i64, bytes_max: usize, must: bool) -> Taken {
+    let at = block
+        .batches
+        .partition_point(|batch| batch.end_offset <= offset);
+    let from = at.checked_sub(1).and_then(|at| block.batches.get(at));
+    let from = from.map_or(0, |batch| batch.end);
+    let rest = block.batches.get(at..).unwrap_or_default();
+    if rest.first().is_some_and(|batch| !batch.whole) {
+        let bad = rest.iter().take_while(|batch| !batch.whole);
+        return Taken {
+            damaged_to: bad.last().map(|batch| batch.end_offset),
+            ..Taken::default()
+        };
+    }
+    let fits = |(index, batch): &(usize, &CachedBatch)| {
+        batch.whole && (batch.end - from <= bytes_max || (must && *index == 0))
+    };
+    let taken = rest.iter().enumerate().take_while(fits).last();
+    let (count, end, next) = taken.map_or((0, from, offset), |(index, batch)| {
+        (index + 1, batch.end, batch.end_offset)
+    });
+    Taken {
+        range: from..end,
+        next,
+        is_full: count < rest.len(),
+        damaged_to: None,
+    }
+}
+
+fn load_index(
+    file: &dyn SegmentFile,
+    place: RunPlace,
+    topic: crate::number::TopicNumber,
+) -> std::io::Result<Piece> {
+    let mut bytes = vec![0; place.blocks as usize * BLOCK_ENTRY_BYTES];
+    let count = read_full(file, place.index, &mut bytes)?;
+    let whole = bytes.get(..count).unwrap_or_default();
+    let entry = |bytes: &[u8]| {
+        let entry = BlockEntry::decode(bytes).ok();
+        entry.filter(|entry| entry.topic == topic)
+    };
+    let entries = whole.chunks_exact(BLOCK_ENTRY_BYTES).map(entry);
+    let missing = place.blocks as usize - count / BLOCK_ENTRY_BYTES;
+    Ok(Piece::Index(
+        entries.chain(std::iter::repeat_n(None, missing)).collect(),
+    ))
+}
+
+/// The rows of a block's batches; `None` if they are damaged.
+fn load_rows(file: &dyn SegmentFile, entry: &BlockEntry) -> std::io::Result<Option<Vec<BatchRow>>> {
+    // The entry's checksum was right: these lengths are ours.
+    let mut bytes = vec![0; entry.batches as usize * ROW_BYTES];
+    let count = read_full(file, entry.rows, &mut bytes)?;
+    if count < bytes.len() || crc32fast::hash(&bytes) != entry.rows_crc {
+        return Ok(None);
+    }
+    let mut input = Input::new(&bytes);
+    let rows: Result<Vec<_>, _> = (0..entry.batches)
+        .map(|_| BatchRow::decode(&mut input))
+        .collect();
+    Ok(rows.ok())
+}
+
+fn load_block(
+    file: &dyn SegmentFile,
+    entry: &BlockEntry,
+    rows: &[BatchRow],
+    buffers: &Arc<Buffers>,
+    verify: bool,
+) -> std::io::Result<Block> {
+    let mut count = 0;
+    let bytes = buffers.filled(entry.bytes as usize, |bytes| {
+        count = read_full(file, entry.position, bytes)?;
+        Ok::<_, std::io::Error>(())
+    })?;
+    let (mut from, mut offset) = (0, entry.base_offset);
+    let batch = |row: &BatchRow| {
+        let end = from + row.bytes as usize;
+        let stored = bytes.get(from..end).filter(|_| end <= count);
+        let whole = stored.is_some_and(|stored| !verify || crc32fast::hash(stored) == row.crc);
+        (from, offset) = (end, offset.saturating_add(i64::from(row.records)));
+        CachedBatch {
+            end,
+            end_offset: offset,
+            max_timestamp: row.max_timestamp,
+            whole,
+        }
+    };
+    Ok(Block {
+        base_offset: entry.base_offset,
+        batches: rows.iter().map(batch).collect(),
+        bytes,
+    })
+}
+
+impl Log {
+    fn is_verified(&self, key: PieceKey) -> bool {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_file = verified.get(&key.file);
+        of_file.is_some_and(|positions| positions.contains(&key.position))
+    }
+
+    fn remember_verified(&self, key: PieceKey) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.entry(key.file).or_default().insert(key.position);
+    }
+}

@@ -9,7 +9,9 @@ use std::{
     },
 };
 
-use headwater_storage::{Catalog, DataDirectory, Ends, InstanceNumber, Log, Topic, TopicNumber};
+use headwater_storage::{
+    Catalog, DataDirectory, Ends, InstanceNumber, Log, RetentionLimits, Topic, TopicNumber,
+};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<DataDirectory>,
     /// One log per instance of the catalog; fixed at the start.
     pub(crate) logs: HashMap<InstanceNumber, Arc<Log>>,
+    /// How much of each log is kept; of one that is not here, everything.
+    pub(crate) retention: HashMap<InstanceNumber, RetentionLimits>,
     /// Log threads wake, fetches wait.
     pub(crate) waits: Arc<FetchWaits>,
     pub(crate) fetch_sessions: FetchSessions,

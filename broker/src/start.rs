@@ -3,7 +3,9 @@
 
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use headwater_storage::{DataDirectory, InstanceNumber, Journal, Log, StorageError, StoreOptions};
+use headwater_storage::{
+    DataDirectory, InstanceNumber, Journal, Log, RetentionLimits, StorageError, StoreOptions,
+};
 use prometheus_client::registry::Registry;
 use tokio::{
     sync::{Semaphore, watch},
@@ -80,8 +82,10 @@ impl Broker {
         let log_metrics = LogMetrics::new(&mut registry);
         let keepers = KeepersMetrics::new(&mut registry);
         let (requests, responses) = Shared::budgets();
+        let retention = retention(&directory, &config.instances);
         let shared = Arc::new(Shared {
             clock,
+            retention,
             directory,
             logs: logs
                 .iter()
@@ -132,6 +136,18 @@ impl Broker {
             shared,
         })
     }
+}
+
+fn retention(
+    directory: &DataDirectory,
+    instances: &[InstanceConfig],
+) -> HashMap<InstanceNumber, RetentionLimits> {
+    let catalog = directory.catalog();
+    let limits = instances.iter().filter_map(|config| {
+        let instance = catalog.instance_by_name(&config.name)?;
+        Some((instance.number, config.retention))
+    });
+    limits.collect()
 }
 
 fn surroundings(

@@ -134,7 +134,7 @@ async fn settings_are_told_for_topics_and_the_broker_and_for_nothing_else() {
     assert_eq!(topic["max.message.bytes"], "1073741824");
     assert_eq!(
         (topic["retention.ms"], topic["retention.bytes"]),
-        ("-1", "-1")
+        ("604800000", "10737418240")
     );
     assert_eq!(topic["compression.type"], "uncompressed");
     let broker = values(&results[3]);

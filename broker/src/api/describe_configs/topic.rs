@@ -67,7 +67,13 @@ pub(super) fn entries(ctx: &Context<'_>, topic: &Topic) -> Vec<Entry> {
     ]
 }
 
-/// Nothing is deleted.
-fn retention(_ctx: &Context<'_>, _instance: InstanceNumber) -> Retention {
-    Retention { ms: -1, bytes: -1 }
+/// Of an instance that the configuration no longer names nothing is deleted.
+fn retention(ctx: &Context<'_>, instance: InstanceNumber) -> Retention {
+    let Some(limits) = ctx.shared.retention.get(&instance) else {
+        return Retention { ms: -1, bytes: -1 };
+    };
+    Retention {
+        ms: i64::try_from(limits.age.as_millis()).unwrap_or(i64::MAX),
+        bytes: i64::try_from(limits.bytes).unwrap_or(i64::MAX),
+    }
 }

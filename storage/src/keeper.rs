@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! journal file -(copied, synced)-> *.sealed.new -(rename, directory)-> *.sealed -> note in sled -> readers change over
-//!                                                                     journal file used again or removed <-'
+//!                                                                               journal file removed <-'
 //! delete: oldest number to catalog.log -> starts to sled, notes go -> readers see it -> unlink
 //! ```
 

@@ -20,6 +20,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Whether the bytes of a header that cannot be read have this file's number and salt, where every version has them.
+    fn may_be(&self, header: &[u8]) -> bool {
+        let number = header.get(16..24) == Some(&self.number.to_be_bytes()[..]);
+        let is_salt = |salt: u32| header.get(56..60) == Some(&salt.to_be_bytes()[..]);
+        number && self.salt.is_none_or(is_salt)
+    }
+
     pub(crate) fn fits(&self, header: &FrameHeader) -> bool {
         header.file == self.number && self.salt.is_none_or(|salt| salt == header.salt)
     }
@@ -152,8 +159,9 @@ impl<'f> Walker<'f> {
                 let fits = position.saturating_add(header.frame_bytes()) <= self.end;
                 Ok(fits.then_some(header))
             }
-            Ok(_) | Err(FrameError::Malformed) => Ok(None),
-            Err(newer @ FrameError::Newer(_)) => Err(newer.into()),
+            // Somebody may have stored a row that looks like a newer version's frame.
+            Err(newer @ FrameError::Newer(_)) if self.identity.may_be(bytes) => Err(newer.into()),
+            Ok(_) | Err(FrameError::Malformed | FrameError::Newer(_)) => Ok(None),
         }
     }
 

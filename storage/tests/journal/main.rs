@@ -7,4 +7,5 @@ mod power_loss;
 mod real_disk;
 mod retention;
 mod sealing;
+mod sealing_crash;
 mod world;

@@ -13,6 +13,7 @@ pub mod unit;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use headwater_capture::{encode::FeedFormat, filter::TableFilter, postgres::SourceUrl};
+use headwater_protocol::batch::Compression;
 pub use headwater_storage::RetentionLimits;
 
 pub use self::advertised::Advertised;
@@ -116,6 +117,8 @@ pub struct FeedConfig {
     pub prefix: String,
     /// How a change becomes a record.
     pub format: FeedFormat,
+    /// Of batches that are written from now on; each batch says its own.
+    pub compression: Compression,
 }
 
 impl Default for ConnectionConfig {

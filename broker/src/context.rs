@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use headwater_protocol::batch::Compression;
 use headwater_storage::{
     Catalog, DataDirectory, Ends, InstanceNumber, Log, RetentionLimits, Topic, TopicNumber,
 };
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) requests: Arc<Budget>,
     pub(crate) responses: Arc<Budget>,
+    /// As configured, by instance and topic prefix.
+    pub(crate) compression: HashMap<(String, String), Compression>,
     pub(crate) metrics: Arc<KafkaMetrics>,
     pub(crate) connections: ConnectionConfig,
     /// True once the broker stops: parked fetches answer, connections end.

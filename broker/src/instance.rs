@@ -120,6 +120,7 @@ pub(crate) fn start(
         .iter()
         .map(|feed| feed.format.clone())
         .collect();
+    let compressions = config.feeds.iter().map(|feed| feed.compression).collect();
     let source = RunningSource::start(
         &config.name,
         config.source,
@@ -153,7 +154,7 @@ pub(crate) fn start(
         config.name.clone(),
         journal,
         source,
-        registrar,
+        (registrar, compressions),
         surroundings,
     );
     let threads = vec![

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use headwater_protocol::batch::Compression;
 use headwater_storage::{
     DataDirectory, InstanceNumber, Journal, Log, RetentionLimits, StorageError, StoreOptions,
 };
@@ -14,7 +15,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{self, BrokerConfig, InstanceConfig, ListenerConfig},
+    config::{self, BrokerConfig, FeedConfig, InstanceConfig, ListenerConfig},
     context::Shared,
     fetch_session::FetchSessions,
     fetch_wait::FetchWaits,
@@ -95,6 +96,7 @@ impl Broker {
             fetch_sessions: FetchSessions::default(),
             requests,
             responses,
+            compression: compression(&config.instances),
             metrics,
             connections: config.connections,
             stop: stopped.clone(),
@@ -148,6 +150,17 @@ fn retention(
         Some((instance.number, config.retention))
     });
     limits.collect()
+}
+
+/// By instance and topic prefix.
+fn compression(instances: &[InstanceConfig]) -> HashMap<(String, String), Compression> {
+    let of_instance = |instance: &InstanceConfig| {
+        let feeds = instance.feeds.iter();
+        let named = |feed: &FeedConfig| (instance.name.clone(), feed.prefix.clone());
+        let pairs: Vec<_> = feeds.map(|feed| (named(feed), feed.compression)).collect();
+        pairs
+    };
+    instances.iter().flat_map(of_instance).collect()
 }
 
 fn surroundings(

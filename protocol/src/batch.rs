@@ -1,8 +1,9 @@
 //! Kafka record batches, format v2 (magic 2): [`BatchBuilder`] writes them, [`BatchHeader`],
 //! [`records`] and [`first_at_or_after`] read them.
 //!
-//! No compression, no transactions, no control batches, no idempotence: a batch is what a producer
-//! without any of these sends, with the record's own time (CreateTime). The crate's record encoder
+//! No transactions, no control batches, no idempotence: a batch is what a producer
+//! without any of these sends, with the record's own time (CreateTime). A finished batch may be
+//! compressed ([`Compression`], [`RecordBatch::compressed`]). The crate's record encoder
 //! is not used because it writes one batch per record and loses repeated header keys.
 //!
 //! Layout (big endian), as in Kafka's manual, "Record Batch" and "Record":
@@ -14,7 +15,7 @@
 //! | 12..16 | partition leader epoch, i32 | 0; the log stamps it (outside the CRC) |
 //! | 16 | magic, i8 | 2 |
 //! | 17..21 | CRC-32C of everything behind this field, u32 | |
-//! | 21..23 | attributes, i16: bits 0-2 codec, 3 LogAppendTime, 4 transaction, 5 control | 0 |
+//! | 21..23 | attributes, i16: bits 0-2 codec, 3 LogAppendTime, 4 transaction, 5 control | the codec |
 //! | 23..27 | last offset delta, i32 | record count - 1 |
 //! | 27..35 | base timestamp, i64, ms | the first record's |
 //! | 35..43 | max timestamp, i64, ms | the true maximum |
@@ -30,6 +31,7 @@
 //! null), value. Varints are zigzag base 128, least significant group first.
 
 mod builder;
+mod compression;
 mod reader;
 mod varint;
 
@@ -37,6 +39,7 @@ mod varint;
 mod tests;
 
 pub use builder::{BatchBuilder, BatchFull, Mark, RecordBatch};
+pub use compression::{COMPRESSED_BATCH_BYTES_MAX, Compression, UnknownCompression, decompressed};
 pub use reader::{BatchError, BatchHeader, RecordView, first_at_or_after, records, verify_crc};
 
 /// Bytes of a batch before its first record.

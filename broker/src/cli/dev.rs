@@ -10,6 +10,7 @@ use headwater_capture::{
     filter::TableFilter,
     postgres::{PasswordSources, SourceState, SourceUrl},
 };
+use headwater_protocol::batch::Compression;
 use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -259,6 +260,7 @@ impl FeedConfig {
             name: "tables".to_owned(),
             prefix: instance.to_owned(),
             format,
+            compression: Compression::None,
         }
     }
 }

@@ -5,6 +5,7 @@ mod check;
 
 use std::{fs, io::Read, net::SocketAddr, num::NonZeroUsize, path::Path, path::PathBuf};
 
+use headwater_protocol::batch::{Compression, UnknownCompression};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -163,6 +164,21 @@ struct Feed {
     format: Format,
     #[serde(default)]
     preset: PresetName,
+    #[serde(default)]
+    compression: CompressionName,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "String")]
+struct CompressionName(Compression);
+
+impl TryFrom<String> for CompressionName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = name.parse().map(Self);
+        known.map_err(|error: UnknownCompression| format!("compression {name:?}: {error}"))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

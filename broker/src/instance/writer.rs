@@ -7,6 +7,7 @@
 use std::{collections::HashMap, thread, time::Duration};
 
 use headwater_capture::{Captured, Commit, TransactionGroup};
+use headwater_protocol::batch::Compression;
 use headwater_storage::{
     CommitGroup, Journal, NewBatch, PositionChange, StorageError, TopicNumber,
 };
@@ -28,6 +29,8 @@ pub(super) struct Writer {
     journal: Journal,
     source: RunningSource,
     registrar: Registrar,
+    /// By feed.
+    compressions: Vec<Compression>,
     surroundings: Surroundings,
     /// Monotonic; when the last sync started.
     last_sync: Option<Duration>,
@@ -53,7 +56,7 @@ impl Writer {
         instance: String,
         journal: Journal,
         source: RunningSource,
-        registrar: Registrar,
+        (registrar, compressions): (Registrar, Vec<Compression>),
         surroundings: Surroundings,
     ) -> Self {
         Self {
@@ -61,6 +64,7 @@ impl Writer {
             journal,
             source,
             registrar,
+            compressions,
             surroundings,
             last_sync: None,
             appended: HashMap::new(),
@@ -166,12 +170,14 @@ impl Writer {
                 .ok_or_else(|| {
                     StorageError::Invalid(format!("table {:?} was never announced", table.table))
                 })?;
+            let compression = self.compressions.get(table.feed).copied();
+            let built = table.batch.compressed(compression.unwrap_or_default());
             let batch = NewBatch {
                 topic,
                 partition: 0,
-                bytes: table.batch.bytes,
-                record_count: table.batch.record_count,
-                max_timestamp: table.batch.max_timestamp,
+                bytes: built.bytes,
+                record_count: built.record_count,
+                max_timestamp: built.max_timestamp,
             };
             self.surroundings.metrics.appended(batch.bytes.len());
             *self.appended.entry(topic).or_default() += batch.bytes.len() as u64;

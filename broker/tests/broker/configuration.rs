@@ -229,6 +229,12 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "name = \"more\"",
+        "name = \"more\"\ncompression = \"brotli\"",
+        39,
+        &["brotli", "none, gzip, snappy, lz4 or zstd"],
+    ),
+    (
+        "name = \"more\"",
         "name = \"more\"\nformat = \"dts-avro\"",
         39,
         &["dts-avro", "debezium-json"],

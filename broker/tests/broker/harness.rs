@@ -14,7 +14,7 @@ use headwater::{
 use headwater_capture::{
     Captured, Commit, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
 };
-use headwater_protocol::batch::BatchBuilder;
+use headwater_protocol::batch::{BatchBuilder, Compression};
 use tempfile::TempDir;
 
 use crate::wire::Client;
@@ -42,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) connections: ConnectionConfig,
     pub(crate) ring_bytes: Option<usize>,
     pub(crate) http: bool,
+    pub(crate) compression: Compression,
 }
 
 impl Harness {
@@ -143,7 +144,10 @@ pub(crate) async fn start_on(
         instances: vec![InstanceConfig {
             name: "shop".to_owned(),
             source: SourceConfig::Channel(source),
-            feeds: vec![FeedConfig::tables("shop")],
+            feeds: vec![FeedConfig {
+                compression: settings.compression,
+                ..FeedConfig::tables("shop")
+            }],
             retention: RetentionLimits::default(),
         }],
     };

@@ -10,6 +10,7 @@
 
 mod admin;
 mod command_line;
+mod compression;
 mod configuration;
 mod data_directory;
 mod fetch;

@@ -4,7 +4,7 @@
 
 use bytes::Buf;
 
-use super::{BATCH_HEADER_SIZE, CRC_COVERS_FROM, Header, LENGTH_COVERS_FROM, varint};
+use super::{BATCH_HEADER_SIZE, CRC_COVERS_FROM, Header, LENGTH_COVERS_FROM, decompressed, varint};
 
 /// Attribute bits 0 to 2: the codec, 0 for none.
 const CODEC_BITS: i16 = 0b111;
@@ -27,9 +27,13 @@ pub enum BatchError {
     /// The checksum does not match.
     #[error("batch checksum differs")]
     Checksum,
-    /// The records are compressed; headwater stores none such.
-    #[error("batch is compressed")]
+    /// The records are compressed where plain ones are needed, or are not what their codec wrote, or
+    /// would decompress to more than [`super::COMPRESSED_BATCH_BYTES_MAX`].
+    #[error("batch is compressed, damaged or not")]
     Compressed,
+    /// The attributes name a codec that nobody knows.
+    #[error("batch has an unknown codec, bits={0}")]
+    Codec(i16),
     /// A varint has too many bytes or too large a value.
     #[error("batch has an impossible varint")]
     Varint,
@@ -159,7 +163,7 @@ pub fn verify_crc(batch: &[u8]) -> Result<(), BatchError> {
 /// The records of the batch at the front of `batch`, in offset order. Ends after the first error.
 ///
 /// For tests and tools: the fetch path decodes no record. The checksum is not looked at, see
-/// [`verify_crc`].
+/// [`verify_crc`]. A compressed batch is `Compressed`: give what [`decompressed`] makes of it.
 pub fn records(batch: &[u8]) -> impl Iterator<Item = Result<RecordView<'_>, BatchError>> {
     let (mut raw, mut failed) = match RawRecords::of(batch) {
         Ok(raw) => (Some(raw), None),
@@ -188,7 +192,8 @@ pub fn first_at_or_after(
     batch: &[u8],
     timestamp_ms: i64,
 ) -> Result<Option<(i64, i64)>, BatchError> {
-    let mut raw = RawRecords::of(batch)?;
+    let plain = decompressed(batch)?;
+    let mut raw = RawRecords::of(&plain)?;
     while let Some(record) = raw.next() {
         let record = record?;
         let timestamp = raw.header.timestamp(record.timestamp_delta);

@@ -19,8 +19,9 @@ use crate::{
 const COMMIT_BYTES_MIN: u64 = HEADER_LENGTH + 48;
 /// A data frame takes at least this much: 61 bytes of batch header and one record.
 const DATA_BYTES_MIN: u64 = HEADER_LENGTH + 72;
-/// A record takes at least this much in a batch: six varints and the attributes.
-const RECORD_BYTES_MIN: u64 = 7;
+/// A record takes at least this much in a batch, header included: a compressed batch with more records than bytes is not
+/// written (`headwater_protocol::batch`).
+const RECORD_BYTES_MIN: u64 = 1;
 
 /// The outcome.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! The settings of a topic.
 
 use headwater_capture::limits::RECORD_BYTES_MAX;
+use headwater_protocol::batch::Compression;
 use headwater_storage::{InstanceNumber, Topic};
 
 use super::entry::{Entry, Kind};
@@ -22,11 +23,11 @@ pub(super) fn entries(ctx: &Context<'_>, topic: &Topic) -> Vec<Entry> {
             "delete",
             "Old records are deleted, never compacted.",
         ),
-        Entry::always(
+        Entry::file(
             "compression.type",
             Kind::String,
-            "uncompressed",
-            "How record batches are stored and sent.",
+            compression(ctx, topic),
+            "How batches are written now; each says its own, and is sent as it was written.",
         ),
         Entry::always(
             "max.message.bytes",
@@ -65,6 +66,22 @@ pub(super) fn entries(ctx: &Context<'_>, topic: &Topic) -> Vec<Entry> {
             "There is one node, and it serves only what is on disk.",
         ),
     ]
+}
+
+/// In Kafka's words.
+fn compression(ctx: &Context<'_>, topic: &Topic) -> &'static str {
+    let catalog = ctx.catalog();
+    let instance = catalog.instance(topic.instance);
+    let names = instance.zip(catalog.feed(topic.feed));
+    let names = names.map(|(instance, feed)| (instance.name.clone(), feed.prefix.clone()));
+    let configured = names.and_then(|names| ctx.shared.compression.get(&names));
+    match configured.copied().unwrap_or_default() {
+        Compression::None => "uncompressed",
+        codec
+        @ (Compression::Gzip | Compression::Snappy | Compression::Lz4 | Compression::Zstd) => {
+            codec.name()
+        }
+    }
 }
 
 /// Of an instance that the configuration no longer names nothing is deleted.

@@ -132,6 +132,7 @@ impl Checker<'_> {
             name: name.clone(),
             prefix,
             format,
+            compression: feed.compression.0,
         })
     }
 

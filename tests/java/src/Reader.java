@@ -18,10 +18,12 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * <pre>
  * Reader BOOTSTRAP list                          the topics' names
  * Reader BOOTSTRAP consume TOPIC FROM COUNT MS   FROM: start | end | offset:N | time:MS
+ * Reader BOOTSTRAP spread PREFIX COUNT MS        all topics with this prefix, from their start
  * </pre>
  *
  * consume prints {"ready":OFFSET} once its position is known, then up to COUNT records, and ends when it has
- * COUNT or after MS milliseconds. A time behind the last record is the end.
+ * COUNT or after MS milliseconds. A time behind the last record is the end. spread prints {"ready":TOPICS} once it has
+ * assigned them, {"read":N} once a poll gave nothing after some gave something, and prints the records likewise.
  */
 public final class Reader {
     public static void main(String[] arguments) {
@@ -35,6 +37,12 @@ public final class Reader {
                             arguments[3],
                             Integer.parseInt(arguments[4]),
                             Long.parseLong(arguments[5]));
+                case "spread" ->
+                    spread(
+                            consumer,
+                            arguments[2],
+                            Integer.parseInt(arguments[3]),
+                            Long.parseLong(arguments[4]));
                 default -> throw new IllegalArgumentException("unknown command: " + arguments[1]);
             }
         }
@@ -71,6 +79,33 @@ public final class Reader {
                     System.out.println(json(record));
                 }
             }
+        }
+    }
+
+    private static void spread(KafkaConsumer<byte[], byte[]> consumer, String prefix, int count, long millis) {
+        List<TopicPartition> partitions =
+                consumer.listTopics().keySet().stream()
+                        .filter(topic -> topic.startsWith(prefix))
+                        .map(topic -> new TopicPartition(topic, 0))
+                        .toList();
+        consumer.assign(partitions);
+        consumer.seekToBeginning(partitions);
+        System.out.println("{\"ready\":" + partitions.size() + "}");
+        System.out.flush();
+        long deadline = System.nanoTime() + millis * 1_000_000L;
+        int seen = 0;
+        int told = 0;
+        while (seen < count && System.nanoTime() < deadline) {
+            int before = seen;
+            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(500))) {
+                seen++;
+                System.out.println(json(record));
+            }
+            if (seen == before && seen > told) {
+                System.out.println("{\"read\":" + seen + "}");
+                told = seen;
+            }
+            System.out.flush();
         }
     }
 

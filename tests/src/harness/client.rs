@@ -96,8 +96,11 @@ impl Client {
     /// Starts to read `topic` (partition 0) from `place`, up to `count` records.
     #[must_use]
     pub fn read(self, bootstrap: &str, topic: &str, place: Place, count: usize) -> Reading {
+        self.start(self.read_command(bootstrap, topic, place, count), count)
+    }
+
+    fn start(self, mut command: Command, count: usize) -> Reading {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let mut command = self.read_command(bootstrap, topic, place, count);
         let create = |name: &str| File::create(directory.path().join(name)).expect("it is ours");
         command
             .stdin(Stdio::null())
@@ -111,6 +114,15 @@ impl Client {
             count,
             directory,
         }
+    }
+
+    /// Starts to read all topics whose names begin with `prefix` from their start with the Java client, up to `count`
+    /// records.
+    #[must_use]
+    pub fn read_many(bootstrap: &str, prefix: &str, count: usize) -> Reading {
+        let (records, limit) = (count.to_string(), CLIENT_LIMIT.as_millis().to_string());
+        let command = java(bootstrap, &["spread", prefix, &records, &limit]);
+        Self::Java.start(command, count)
     }
 
     fn read_command(self, bootstrap: &str, topic: &str, place: Place, count: usize) -> Command {
@@ -172,6 +184,15 @@ impl Reading {
             self.client,
             self.log()
         );
+    }
+
+    /// Waits until the client has said `line`.
+    pub fn wait_for(&mut self, line: &str) {
+        let said = clock::poll(CLIENT_LIMIT, || {
+            self.text().lines().any(|said| said == line).then_some(())
+        });
+        let (client, log) = (self.client, self.log());
+        assert!(said.is_some(), "{client:?} does not say {line}:\n{log}");
     }
 
     /// Waits for as many records as were asked for. Panics with what came instead.

@@ -8,8 +8,8 @@ use std::{net::SocketAddr, time::Duration};
 use headwater::{
     Broker, RunningBroker,
     config::{
-        BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, SourceConfig,
-        StorageConfig,
+        BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig,
+        RetentionLimits, SourceConfig, StorageConfig,
     },
     instance::channel::{ChannelFeeder, channel, running_status},
 };
@@ -59,6 +59,7 @@ impl Filled {
                 name: "shop".to_owned(),
                 source: SourceConfig::Channel(source),
                 feeds: codecs.iter().map(feed).collect(),
+                retention: RetentionLimits::default(),
             }],
         };
         let broker = runtime.block_on(Broker::start(config)).unwrap();

@@ -24,4 +24,5 @@ pub mod limits;
 pub mod refusal;
 pub mod request;
 pub mod response;
+pub mod sasl;
 mod shape;

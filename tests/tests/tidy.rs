@@ -433,7 +433,7 @@ fn every_fuzz_target_is_built_and_run_from_a_kept_corpus() {
         );
         names.push(name);
     }
-    for decoder in ["frame", "request", "pgoutput", "journal"] {
+    for decoder in ["frame", "request", "sasl", "pgoutput", "journal"] {
         assert!(
             names.iter().any(|name| name.starts_with(decoder)),
             "no fuzz target for {decoder}"

@@ -51,18 +51,32 @@ impl Registrar {
         directory: &DataDirectory,
         journal: &mut Journal,
     ) -> Result<(), StorageError> {
-        let plan = plan(&directory.catalog(), self.instance, &self.feeds, tables);
+        let plan = self.planned(tables, directory)?;
         for altered in &plan.altered {
             warn!("{altered}");
-        }
-        if !plan.changes.is_empty() {
-            directory.change(plan.changes)?;
         }
         for topic in &plan.new_topics {
             journal.add_topic(topic);
         }
         self.topics.extend(plan.topics);
         Ok(())
+    }
+
+    /// Plans and makes the change. Instances have a thread each: one that took the numbers of the plan meanwhile makes
+    /// it invalid, and it is made anew. Whoever fails so has seen another succeed, so this ends.
+    fn planned(&self, tables: &[Table], directory: &DataDirectory) -> Result<Plan, StorageError> {
+        loop {
+            let catalog = directory.catalog();
+            let plan = plan(&catalog, self.instance, &self.feeds, tables);
+            if plan.changes.is_empty() {
+                return Ok(plan);
+            }
+            let overtaken = || directory.catalog().change_number() != catalog.change_number();
+            match directory.change(plan.changes.clone()) {
+                Err(StorageError::Invalid(_)) if overtaken() => {}
+                changed => return changed.map(|_| plan),
+            }
+        }
     }
 }
 

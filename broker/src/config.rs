@@ -7,16 +7,20 @@
 mod advertised;
 pub mod error;
 pub mod file;
+mod listener;
 pub mod secret;
 pub mod unit;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use headwater_capture::{encode::FeedFormat, filter::TableFilter, postgres::SourceUrl};
 use headwater_protocol::batch::Compression;
 pub use headwater_storage::RetentionLimits;
 
-pub use self::advertised::Advertised;
+pub use self::{
+    advertised::Advertised,
+    listener::{ListenerConfig, SaslConfig, TlsFiles, check_listeners},
+};
 use crate::{instance::channel::ChannelSource, limits};
 
 /// Everything a broker is told.
@@ -28,6 +32,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<ListenerConfig>,
     /// Limits of Kafka connections.
     pub connections: ConnectionConfig,
+    /// Who may log in besides the consumer groups.
+    pub operator: Option<OperatorConfig>,
     /// HTTP over TCP, beside the Unix socket that is always there. Loopback only.
     pub http_listen: Option<SocketAddr>,
     /// The log.
@@ -36,15 +42,22 @@ pub struct BrokerConfig {
     pub instances: Vec<InstanceConfig>,
 }
 
-/// One address for Kafka clients.
-#[derive(Debug, Clone)]
-pub struct ListenerConfig {
-    /// Port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// What clients are told to connect to; without it, the address they connected to.
-    pub advertised: Option<Advertised>,
-    /// Lets a listener without authentication leave loopback.
-    pub allow_unauthenticated: bool,
+/// An account that sees everything, for tools.
+#[derive(Clone)]
+pub struct OperatorConfig {
+    /// SASL user name: 1-16 of `[A-Za-z0-9_]`, as the account of a group.
+    pub user: String,
+    /// In clear, until its verifiers are derived.
+    pub password: String,
+}
+
+/// Without the password.
+impl fmt::Debug for OperatorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OperatorConfig")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a Kafka connection may do.
@@ -56,6 +69,12 @@ pub struct ConnectionConfig {
     pub idle_close: Duration,
     /// See [`limits::PROGRESS_DEADLINE`].
     pub progress_deadline: Duration,
+    /// See [`limits::LOGIN_DEADLINE`].
+    pub login_deadline: Duration,
+    /// See [`limits::UNAUTHENTICATED_MAX`].
+    pub unauthenticated_max: usize,
+    /// See [`limits::UNAUTHENTICATED_PER_ADDRESS_MAX`].
+    pub unauthenticated_per_address_max: usize,
 }
 
 /// The log.
@@ -127,6 +146,9 @@ impl Default for ConnectionConfig {
             connections_max: limits::CONNECTIONS_MAX,
             idle_close: limits::IDLE_CLOSE,
             progress_deadline: limits::PROGRESS_DEADLINE,
+            login_deadline: limits::LOGIN_DEADLINE,
+            unauthenticated_max: limits::UNAUTHENTICATED_MAX,
+            unauthenticated_per_address_max: limits::UNAUTHENTICATED_PER_ADDRESS_MAX,
         }
     }
 }
@@ -151,30 +173,4 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Err("a name has 1 to 63 characters of A-Z a-z 0-9 _ -".to_owned());
     }
     Ok(())
-}
-
-/// Refuses listeners that would let anybody on the network read the database's changes.
-///
-/// # Errors
-/// One line that names the listener and the way out.
-pub fn check_listeners(
-    listeners: &[ListenerConfig],
-    http: Option<SocketAddr>,
-) -> Result<(), String> {
-    for listener in listeners {
-        if !listener.listen.ip().is_loopback() && !listener.allow_unauthenticated {
-            return Err(format!(
-                "listener {} leaves loopback and has no authentication: listen on 127.0.0.1, or set \
-                 allow_unauthenticated = true on it if the network is trusted",
-                listener.listen
-            ));
-        }
-    }
-    match http {
-        Some(address) if !address.ip().is_loopback() => Err(format!(
-            "http.listen {address} leaves loopback, which needs TLS and credentials that this version does not \
-             have: listen on 127.0.0.1, or use the socket headwater.sock in the data directory"
-        )),
-        Some(_) | None => Ok(()),
-    }
 }

@@ -3,24 +3,36 @@
 //!
 //! While a request is answered the socket is read ahead a little, so that a client that hangs up frees its parked
 //! fetch. Every wait has an end: for a request (idle), for the rest of one and for a reader that takes nothing
-//! (progress), for memory (budget).
+//! (progress), for memory (budget), and for a login (one deadline).
 
+mod ending;
 mod incoming;
+mod login;
 mod outgoing;
+mod socket;
+mod tell;
+mod tls;
 
-use std::{io, sync::Arc};
+use std::{io, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use headwater_protocol::{
+    api::Api,
     frame::FrameError,
-    request::{self, CloseReason, DecodeError, RequestHeader},
-    response::{self, EncodeError},
+    limits::{REQUEST_BYTES_MAX, REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION},
+    request::{self, CloseReason, DecodeError, Request, RequestHeader},
+    response::{self, EncodeError, Response},
 };
-use tokio::{net::TcpStream, pin, sync::watch};
-use tracing::{debug, error, warn};
+use tokio::{net::TcpStream, time::timeout};
 
-use self::{incoming::Incoming, outgoing::Outgoing};
+use self::{ending::Ending, incoming::Incoming, outgoing::Outgoing, socket::Socket};
 use crate::{
+    auth::{
+        Entered,
+        login::{Login, NotChosen},
+        places::Place,
+        sessions::Member,
+    },
     budget::Share,
     context::{Session, Shared},
     dispatch::{Answer, dispatch},
@@ -34,6 +46,8 @@ pub(crate) enum End {
     Peer,
     /// The broker stops.
     Stop,
+    /// The group's password was changed, or the group was deleted.
+    Revoked,
     /// No request for a long time.
     Idle,
     /// The client stopped inside a request, or takes nothing of its response.
@@ -42,6 +56,16 @@ pub(crate) enum End {
     NoBudget(&'static str),
     /// The bytes are not Kafka's.
     Frame(FrameError),
+    /// The TLS handshake failed: one line.
+    Tls(String),
+    /// Nobody logged in in time.
+    NoLogin,
+    /// A request that only somebody who has logged in may send.
+    NotLoggedIn(Api),
+    /// A mechanism that is not offered, as the client wrote it, or one at the wrong time. It was told.
+    NoMechanism(NotChosen, String),
+    /// A login was refused. That is told already.
+    LoginFailed,
     /// The request is not one that is served.
     Request(CloseReason),
     /// Our own response could not be encoded.
@@ -50,131 +74,189 @@ pub(crate) enum End {
     Io(io::Error),
 }
 
-/// Serves one client until it ends, and says once why, where that is worth a line.
-pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, session: Session) {
-    let incoming = Incoming::new(&shared);
-    let stop = shared.stop.clone();
-    let mut connection = Connection {
-        shared,
-        session,
-        stream,
-        incoming,
-        stop,
-    };
-    let end = match connection.run().await {
+/// Serves one client until it ends, and says once why, where that is worth a line. `place` is given back when the
+/// client was let in.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    session: Session,
+    place: Option<Place>,
+) {
+    let (number, peer, protocol) = (session.number, session.peer, session.entrance.protocol);
+    let end = match run(&shared, stream, session, place).await {
         Ok(never) => match never {},
         Err(end) => end,
     };
-    let Connection {
-        shared, session, ..
-    } = &connection;
-    shared.fetch_sessions.forget(session.number);
-    connection.tell(&end);
+    shared.fetch_sessions.forget(number);
+    tell::tell(&shared, peer, protocol, &end);
 }
 
 /// No value: a connection only ends with an [`End`].
 enum Never {}
 
+async fn run(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    session: Session,
+    place: Option<Place>,
+) -> Result<Never, End> {
+    let deadline = shared.connections.login_deadline;
+    // In a box, which is gone after the login: the task of an idle connection stays small.
+    let entered = timeout(deadline, Box::pin(enter(shared, stream, session))).await;
+    let (mut connection, member) = entered.map_err(|_| End::NoLogin)??;
+    drop(place);
+    let end = connection.requests().await;
+    connection.socket.farewell();
+    drop(member);
+    end
+}
+
+/// From accept to the first request that is served: TLS handshake and login, where the listener wants them.
+async fn enter(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    session: Session,
+) -> Result<(Connection, Option<Member>), End> {
+    let socket = match &session.entrance.certificate {
+        None => Socket::Plain(stream),
+        Some(certificate) => {
+            Socket::Tls(Box::new(tls::accept(stream, certificate.current()).await?))
+        }
+    };
+    let offered = session.entrance.mechanisms.clone();
+    let mut connection = Connection::new(shared, session, socket);
+    let Some(offered) = offered else {
+        return Ok((connection, None));
+    };
+    let mut login = Login::new(offered);
+    let entered = match connection.log_in(&mut login).await {
+        Ok(entered) => entered,
+        Err(end) => {
+            connection.socket.farewell();
+            return Err(end);
+        }
+    };
+    let member = connection.let_in(entered);
+    Ok((connection, member))
+}
+
 #[derive(Debug)]
 struct Connection {
     shared: Arc<Shared>,
     session: Session,
-    stream: TcpStream,
+    socket: Socket,
     incoming: Incoming,
-    stop: watch::Receiver<bool>,
+    ending: Ending,
+}
+
+/// A frame.
+enum Decoded {
+    Request(RequestHeader, Box<Request>),
+    /// It was an ApiVersions request of an unknown version, and is answered.
+    Answered,
 }
 
 impl Connection {
-    async fn run(&mut self) -> Result<Never, End> {
-        loop {
-            let frame = self.incoming.frame(&self.stream, &mut self.stop).await?;
-            let held = self.incoming.admit(&self.shared, &frame).await?;
-            self.answer(frame, held).await?;
+    fn new(shared: &Arc<Shared>, session: Session, socket: Socket) -> Self {
+        let (frame_bytes_max, budget) = if session.entrance.mechanisms.is_some() {
+            (REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION, &shared.strangers)
+        } else {
+            (REQUEST_BYTES_MAX, &shared.requests)
+        };
+        let incoming = Incoming::new(&shared.connections, frame_bytes_max, budget);
+        Self {
+            shared: Arc::clone(shared),
+            session,
+            socket,
+            incoming,
+            ending: Ending::new(shared.stop.clone()),
         }
     }
 
-    async fn answer(&mut self, frame: Bytes, held: Share) -> Result<(), End> {
-        let (header, request) = match request::decode(frame) {
-            Ok(decoded) => decoded,
+    /// The limits of users from now on.
+    fn let_in(&mut self, entered: Entered) -> Option<Member> {
+        self.session.principal = entered.principal;
+        self.incoming
+            .go_on_with(REQUEST_BYTES_MAX, &self.shared.requests);
+        if let Some(member) = &entered.member {
+            self.ending.also_by(member.ended());
+        }
+        entered.member
+    }
+
+    async fn requests(&mut self) -> Result<Never, End> {
+        loop {
+            let frame = self
+                .incoming
+                .frame(&mut self.socket, &mut self.ending)
+                .await?;
+            let held = self.incoming.admit(&frame).await?;
+            if let Decoded::Request(header, request) = self.decode(frame).await? {
+                self.answer(&header, *request, held).await?;
+            }
+        }
+    }
+
+    async fn decode(&mut self, frame: Bytes) -> Result<Decoded, End> {
+        match request::decode(frame) {
+            Ok((header, request)) => {
+                self.shared.metrics.request(header.api);
+                Ok(Decoded::Request(header, Box::new(request)))
+            }
             Err(DecodeError::AnswerApiVersionsV0 { correlation_id }) => {
                 let piece = response::api_versions_unsupported(correlation_id);
-                return self.write(vec![piece], None).await;
+                self.write(vec![piece], None).await?;
+                Ok(Decoded::Answered)
             }
-            Err(DecodeError::Close { reason }) => return Err(End::Request(reason)),
-        };
-        self.shared.metrics.request(header.api);
-        let answer = self.handle(&header, request).await?;
+            Err(DecodeError::Close { reason }) => Err(End::Request(reason)),
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        header: &RequestHeader,
+        request: Request,
+        held: Share,
+    ) -> Result<(), End> {
+        let answer = self.handle(header, request).await?;
         drop(held);
         let Some(response) = answer.response else {
             return Ok(());
         };
-        let pieces = response::encode(&header, response).map_err(End::Response)?;
+        let pieces = response::encode(header, response).map_err(End::Response)?;
         self.write(pieces, answer.held).await
     }
 
     /// Runs the handler; meanwhile reads ahead, which notices a client that hangs up.
-    async fn handle(
-        &mut self,
-        header: &RequestHeader,
-        request: request::Request,
-    ) -> Result<Answer, End> {
-        let handler = dispatch(&self.shared, &self.session, header.version, request);
-        pin!(handler);
+    async fn handle(&mut self, header: &RequestHeader, request: Request) -> Result<Answer, End> {
+        let mut handler = pin!(dispatch(
+            &self.shared,
+            &self.session,
+            header.version,
+            request
+        ));
         loop {
             let reads_ahead = self.incoming.buffered() < READ_AHEAD_BYTES;
             tokio::select! {
                 biased;
                 answer = &mut handler => return Ok(answer),
-                readable = self.stream.readable(), if reads_ahead => {
+                end = self.ending.revoked() => return Err(end),
+                readable = self.socket.readable(), if reads_ahead => {
                     readable.map_err(End::Io)?;
-                    self.incoming.fill(&self.stream)?;
+                    self.incoming.fill(&mut self.socket)?;
                 }
             }
         }
     }
 
-    async fn write(&self, pieces: Vec<Bytes>, held: Option<Share>) -> Result<(), End> {
+    async fn reply(&mut self, header: &RequestHeader, response: Response) -> Result<(), End> {
+        let pieces = response::encode(header, response).map_err(End::Response)?;
+        self.write(pieces, None).await
+    }
+
+    async fn write(&mut self, pieces: Vec<Bytes>, held: Option<Share>) -> Result<(), End> {
         Outgoing::new(pieces, held)
-            .write(&self.stream, &self.shared)
+            .write(&mut self.socket, &self.shared)
             .await
-    }
-
-    /// A client that goes is nobody's business; one that is refused is told in the log, since it cannot be told
-    /// otherwise and may come again and again.
-    fn tell(&self, end: &End) {
-        let peer = self.session.peer;
-        match end {
-            End::Peer | End::Stop => debug!(%peer, "connection ended"),
-            End::Idle => debug!(%peer, "connection closed: idle"),
-            End::Io(error) => debug!(%peer, %error, "connection lost"),
-            End::Response(error) => {
-                error!(%peer, %error, "connection closed: response cannot be encoded");
-            }
-            End::NoProgress(what) | End::NoBudget(what) => self.refuse("dropped", what),
-            End::Frame(error) => self.refuse("refused", &hint(*error)),
-            End::Request(reason) => self.refuse("refused", &reason.to_string()),
-        }
-    }
-
-    fn refuse(&self, verb: &str, reason: &str) {
-        self.shared.metrics.refused();
-        let peer = self.session.peer;
-        let Some(unsaid) = self.shared.refusals.admit(self.shared.clock.monotonic()) else {
-            return;
-        };
-        warn!(%peer, reason, unsaid, "connection {verb}");
-    }
-}
-
-/// What to say to the operator, whose client is probably configured for something else.
-fn hint(error: FrameError) -> String {
-    match error {
-        FrameError::Tls => {
-            format!("{error}: set security.protocol=PLAINTEXT in the client")
-        }
-        FrameError::Http => {
-            format!("{error}: this port speaks Kafka; HTTP is on the address of [http] listen")
-        }
-        FrameError::Negative(_) | FrameError::TooLarge { .. } => error.to_string(),
     }
 }

@@ -9,16 +9,19 @@ use std::{
     },
 };
 
-use headwater_protocol::batch::Compression;
+use headwater_protocol::{batch::Compression, sasl::Mechanism};
 use headwater_storage::{
     Catalog, DataDirectory, Ends, InstanceNumber, Log, RetentionLimits, Topic, TopicNumber,
 };
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::watch;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
+    auth::{Auth, principal::Principal, shown},
     budget::Budget,
+    certificate::Certificate,
     clock::Clock,
     config::{Advertised, ConnectionConfig},
     error_code::Refusal,
@@ -41,7 +44,10 @@ pub(crate) struct Shared {
     /// Log threads wake, fetches wait.
     pub(crate) waits: Arc<FetchWaits>,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) auth: Auth,
     pub(crate) requests: Arc<Budget>,
+    /// As `requests`, for clients that have not logged in.
+    pub(crate) strangers: Arc<Budget>,
     pub(crate) responses: Arc<Budget>,
     /// As configured, by instance and topic prefix.
     pub(crate) compression: HashMap<(String, String), Compression>,
@@ -55,6 +61,18 @@ pub(crate) struct Shared {
     pub(crate) accepts: Hush,
 }
 
+/// What a listener asks of its clients, and tells them.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) advertised: Option<Advertised>,
+    /// Kafka's `security.protocol` for its clients.
+    pub(crate) protocol: &'static str,
+    /// `None`: in clear.
+    pub(crate) certificate: Option<Arc<Certificate>>,
+    /// Ways to log in; `None`: nobody has to.
+    pub(crate) mechanisms: Option<Arc<[Mechanism]>>,
+}
+
 /// Connections since the process began.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -66,15 +84,15 @@ pub(crate) struct Session {
     pub(crate) peer: SocketAddr,
     /// Where this client is told to connect to.
     pub(crate) advertised: Advertised,
+    /// The listener that it came through.
+    pub(crate) entrance: Arc<Entrance>,
+    /// Who it is, as far as it was proven.
+    pub(crate) principal: Principal,
 }
 
 impl Session {
-    /// A client at `peer` that reached us at `local` through a listener that advertises `advertised`.
-    pub(crate) fn new(
-        peer: SocketAddr,
-        local: SocketAddr,
-        advertised: Option<&Advertised>,
-    ) -> Self {
+    /// A client at `peer` that reached us at `local`.
+    pub(crate) fn new(peer: SocketAddr, local: SocketAddr, entrance: &Arc<Entrance>) -> Self {
         let reached = || Advertised {
             host: unmapped(local.ip()).to_string(),
             port: local.port(),
@@ -82,7 +100,12 @@ impl Session {
         Self {
             number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             peer,
-            advertised: advertised.cloned().unwrap_or_else(reached),
+            advertised: entrance.advertised.clone().unwrap_or_else(reached),
+            entrance: Arc::clone(entrance),
+            principal: match entrance.mechanisms {
+                Some(_) => Principal::Unauthenticated,
+                None => Principal::Anonymous,
+            },
         }
     }
 }
@@ -123,6 +146,65 @@ impl Context<'_> {
         i32::from(self.session.advertised.port)
     }
 
+    /// The topic called `name`, if the client may read it. To a group's account a topic of another instance and one
+    /// that does not exist are alike, so that it learns nothing of others.
+    pub(crate) fn topic_named<'c>(
+        &self,
+        catalog: &'c Catalog,
+        name: &str,
+    ) -> Result<&'c Arc<Topic>, Refusal> {
+        let topic = catalog.topic_by_name(name);
+        let principal = &self.session.principal;
+        match (topic, principal) {
+            (Some(topic), _) if principal.may_read(topic.instance) => Ok(topic),
+            (None, Principal::Anonymous | Principal::Operator) => {
+                Err(Refusal::UnknownTopicOrPartition)
+            }
+            (Some(_) | None, _) => {
+                self.deny("topic", name);
+                Err(Refusal::TopicAuthorizationFailed)
+            }
+        }
+    }
+
+    /// The topic with `id`, if the client may read it; one that it may not read is an unknown one, as in Kafka.
+    pub(crate) fn topic_with_id<'c>(
+        &self,
+        catalog: &'c Catalog,
+        id: Uuid,
+    ) -> Result<&'c Arc<Topic>, Refusal> {
+        let topic = catalog.topic_by_id(id).ok_or(Refusal::UnknownTopicId)?;
+        if self.may_read(topic) {
+            return Ok(topic);
+        }
+        self.deny("topic", &topic.name);
+        Err(Refusal::UnknownTopicId)
+    }
+
+    /// Whether the client may read this topic.
+    pub(crate) fn may_read(&self, topic: &Topic) -> bool {
+        self.session.principal.may_read(topic.instance)
+    }
+
+    /// Whether the client may use the group with this id: for every API that names one.
+    pub(crate) fn check_group(&self, group_id: &str) -> Result<(), Refusal> {
+        if self.session.principal.may_use_group(group_id) {
+            return Ok(());
+        }
+        self.deny("group", group_id);
+        Err(Refusal::GroupAuthorizationFailed)
+    }
+
+    /// Tells the operator what somebody asked for who may not have it.
+    fn deny(&self, what: &str, name: &str) {
+        let now = self.shared.clock.monotonic();
+        if let Some(unsaid) = self.shared.auth.denials.admit(now) {
+            let (peer, group) = (self.session.peer, self.session.principal.name());
+            let name = shown(name);
+            warn!(%peer, group, unsaid, "refused {what} {name}: not of this group's instance, or not this group");
+        }
+    }
+
     /// Partition `index` of the topic called `name`.
     pub(crate) fn partition_named(
         &self,
@@ -130,9 +212,7 @@ impl Context<'_> {
         name: &str,
         index: i32,
     ) -> Result<Partition, Refusal> {
-        let topic = catalog
-            .topic_by_name(name)
-            .ok_or(Refusal::UnknownTopicOrPartition)?;
+        let topic = self.topic_named(catalog, name)?;
         self.partition(topic, index)
     }
 
@@ -143,7 +223,7 @@ impl Context<'_> {
         id: Uuid,
         index: i32,
     ) -> Result<Partition, Refusal> {
-        let topic = catalog.topic_by_id(id).ok_or(Refusal::UnknownTopicId)?;
+        let topic = self.topic_with_id(catalog, id)?;
         self.partition(topic, index)
     }
 
@@ -183,17 +263,27 @@ impl Partition {
 
 impl Shared {
     /// Memory budgets of a new broker.
-    pub(crate) fn budgets() -> (Arc<Budget>, Arc<Budget>) {
-        (
+    pub(crate) fn budgets() -> [Arc<Budget>; 3] {
+        [
             Budget::new(limits::REQUESTS_BYTES_MAX),
+            Budget::new(limits::STRANGERS_BYTES_MAX),
             Budget::new(limits::RESPONSES_BYTES_MAX),
-        )
+        ]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn entrance(advertised: Option<Advertised>) -> Arc<Entrance> {
+        Arc::new(Entrance {
+            advertised,
+            protocol: "PLAINTEXT",
+            certificate: None,
+            mechanisms: None,
+        })
+    }
 
     #[test]
     fn clients_are_told_the_address_they_reached() {
@@ -203,7 +293,7 @@ mod tests {
             ("[::1]:9092", "::1"),
             ("[::ffff:10.0.0.1]:9092", "10.0.0.1"),
         ] {
-            let session = Session::new(peer, local.parse().expect("an address"), None);
+            let session = Session::new(peer, local.parse().expect("an address"), &entrance(None));
             assert_eq!(
                 session.advertised,
                 Advertised {
@@ -221,6 +311,7 @@ mod tests {
             port: 19092,
         };
         let local = SocketAddr::from(([10, 0, 0, 1], 9092));
-        assert_eq!(Session::new(local, local, Some(&told)).advertised, told);
+        let session = Session::new(local, local, &entrance(Some(told.clone())));
+        assert_eq!(session.advertised, told);
     }
 }

@@ -1,12 +1,14 @@
 //! From a decoded request to its handler: one match, an arm per API.
 //!
-//! The versions are checked before (`headwater_protocol::api`); authorization comes here once there are accounts.
+//! The versions are checked before (`headwater_protocol::api`), and here what the principal may call at all
+//! ([`crate::auth::authorize`]); topics and groups are judged one by one, by the handlers.
 
 use headwater_protocol::{refusal::refuse, request::Request, response::Response};
 use kafka_protocol::messages::{DescribeConfigsRequest, FetchRequest};
 
 use crate::{
     api,
+    auth::authorize::{Access, access},
     budget::Share,
     context::{Context, Session, Shared},
     error_code::{Reason, Refusal},
@@ -16,6 +18,12 @@ use crate::{
 const NO_GROUPS: Reason = Reason {
     refusal: Refusal::GroupAuthorizationFailed,
     message: "consumer groups are not served: assign partitions in the client",
+};
+
+/// What concerns the broker as a whole, to a group's account.
+const NOT_ALLOWED: Reason = Reason {
+    refusal: Refusal::ClusterAuthorizationFailed,
+    message: "a group's account may read its instance's topics and use its own group; log in as the operator for this",
 };
 
 /// What goes back to the client.
@@ -39,6 +47,10 @@ pub(crate) async fn dispatch(
         session,
         version,
     };
+    match access(request.api(), &session.principal) {
+        Access::Allowed | Access::Own => {}
+        Access::Refused | Access::Closed => return refuse_all(ctx, request, NOT_ALLOWED),
+    }
     let response = match request {
         Request::Fetch(request) => return fetch(ctx, request).await,
         Request::ApiVersions(request) => {

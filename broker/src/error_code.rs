@@ -56,6 +56,8 @@ pub(crate) enum Refusal {
     UnsupportedEndpointType,
     /// Not this group, or no groups at all.
     GroupAuthorizationFailed,
+    /// Not for this principal, of what concerns the whole broker.
+    ClusterAuthorizationFailed,
 }
 
 /// A refusal, and one sentence for whoever reads it: what is refused, and what to do instead.
@@ -98,6 +100,7 @@ impl Refusal {
             Self::MismatchedEndpointType => ResponseError::MismatchedEndpointType,
             Self::UnsupportedEndpointType => ResponseError::UnsupportedEndpointType,
             Self::GroupAuthorizationFailed => ResponseError::GroupAuthorizationFailed,
+            Self::ClusterAuthorizationFailed => ResponseError::ClusterAuthorizationFailed,
         }
     }
 }

@@ -4,8 +4,8 @@
 //! Kafka listeners and HTTP, and returns a [`RunningBroker`]. The program `headwater` and the tests do the same thing
 //! here; nothing is global to the process.
 //!
-//! The path of a request: `server` accepts, `connection` cuts frames and keeps order, `dispatch` matches the API, one
-//! file of `api` answers, `connection` writes. The path of a row: [`instance`].
+//! The path of a request: `server` accepts, `connection` cuts frames and keeps order, `auth` says who asks and what he
+//! may ask, `dispatch` matches the API, one file of `api` answers, `connection` writes. The path of a row: [`instance`].
 
 pub mod budget;
 pub mod cli;
@@ -21,6 +21,8 @@ pub mod telemetry;
 pub mod topic_name;
 
 mod api;
+mod auth;
+mod certificate;
 mod connection;
 mod context;
 mod dispatch;
@@ -32,5 +34,6 @@ mod server;
 mod start;
 mod stop;
 
+pub use auth::{NoRandom, stored_verifiers};
 pub use running::RunningBroker;
 pub use start::{Broker, StartError};

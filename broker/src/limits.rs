@@ -14,6 +14,9 @@ pub const REQUEST_BYTES_FREE: usize = 4 << 10;
 /// Request bytes in flight over all connections (design section 3, "Reads"), decoded requests included.
 pub const REQUESTS_BYTES_MAX: usize = 32 << 20;
 
+/// The same for clients that have not logged in: what strangers fill is not taken from users.
+pub const STRANGERS_BYTES_MAX: usize = 4 << 20;
+
 /// Bytes of memory that one byte of a decoded request, and of the answer that repeats it, may take, at worst: a
 /// topic name of two bytes becomes a struct of 80 and an answer of 150. Times the largest frame it stays
 /// below [`REQUESTS_BYTES_MAX`], or the largest request could never be served.
@@ -134,3 +137,46 @@ pub const DEV_RETENTION: RetentionLimits = RetentionLimits {
     age: Duration::from_secs(24 * 3600),
     bytes: 1 << 30,
 };
+
+/// Time from accept to login (or to the end of the TLS handshake, where nobody logs in).
+pub const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Connections over all listeners that have not logged in yet.
+pub const UNAUTHENTICATED_MAX: usize = 2_000;
+
+/// The same of one address (of a /64, for IPv6). As many as a large application behind one address opens at once.
+pub const UNAUTHENTICATED_PER_ADDRESS_MAX: usize = 200;
+
+/// The answer to a first wrong login waits for this (Kafka's `connection.failed.authentication.delay.ms`), to each
+/// further one of the same user or address twice as long, up to [`LOGIN_DELAY_MAX`].
+pub const LOGIN_DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// See [`LOGIN_DELAY_MIN`]. With [`UNAUTHENTICATED_PER_ADDRESS_MAX`] places an address has 62 guesses a second.
+pub const LOGIN_DELAY_MAX: Duration = Duration::from_millis(3_200);
+
+/// A user or address without a wrong login for this long begins anew.
+pub const LOGIN_DELAY_FORGET: Duration = Duration::from_secs(60);
+
+/// Users, and addresses, whose wrong logins are remembered; over it the oldest is forgotten.
+pub const LOGIN_DELAY_ENTRIES: usize = 4_096;
+
+/// Passwords that are remembered as right. More than there are groups in most brokers.
+pub const LOGIN_REMEMBERED: usize = 4_096;
+
+/// Passwords checked at once. Others work on while somebody guesses.
+pub const VERIFY_THREADS: usize = 1;
+
+/// Passwords that wait to be checked: [`UNAUTHENTICATED_MAX`] would never fit in [`LOGIN_DEADLINE`].
+pub const VERIFY_QUEUE: usize = 1_024;
+
+/// The same of one address.
+pub const VERIFY_QUEUE_PER_ADDRESS: usize = 128;
+
+/// Characters of a user name that a log line repeats.
+pub const USER_NAME_CHARS_SHOWN: usize = 64;
+
+/// Encrypted bytes of one connection that wait for the socket: 8 TLS records.
+pub const TLS_BUFFER_BYTES: usize = 128 << 10;
+
+/// Certificate or key file, bytes.
+pub const PEM_BYTES_MAX: u64 = 1 << 20;

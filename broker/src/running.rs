@@ -2,14 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use headwater_storage::Group;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet, spawn_blocking},
     time::timeout,
 };
-use tracing::info;
+use tracing::{error, info};
 
 use crate::{
+    auth::stored_verifiers,
+    certificate::Certificate,
     context::Shared,
     instance::{InstanceView, RunningInstance},
     limits::STOP_INSTANCES,
@@ -20,6 +23,8 @@ use crate::{
 #[derive(Debug)]
 pub struct RunningBroker {
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Of the listeners that have one.
+    pub(crate) certificates: Vec<Arc<Certificate>>,
     pub(crate) http_address: Option<SocketAddr>,
     pub(crate) http: JoinHandle<()>,
     pub(crate) instances: Vec<RunningInstance>,
@@ -69,6 +74,48 @@ impl RunningBroker {
     #[must_use]
     pub fn wall_ms(&self) -> i64 {
         self.shared.clock.wall_ms()
+    }
+
+    /// Makes or changes a consumer group, durably. With a `password`, in clear, it gets verifiers of that and no other;
+    /// the connections that logged in by the old one end. `group` must keep the rules of the catalog.
+    ///
+    /// # Errors
+    /// One line about what may not be, or about the disk.
+    pub async fn put_group(
+        &self,
+        mut group: Group,
+        password: Option<String>,
+    ) -> Result<(), String> {
+        let shared = Arc::clone(&self.shared);
+        let put = move || {
+            if let Some(password) = password {
+                let verifiers = stored_verifiers(&password);
+                group.verifiers = verifiers.map_err(|error| error.to_string())?;
+            }
+            let changed = shared.auth.change_group(group);
+            changed.map(drop).map_err(|error| error.to_string())
+        };
+        let done = spawn_blocking(put).await;
+        done.unwrap_or_else(|panic| Err(format!("changing a group panicked: {panic}")))
+    }
+
+    /// Reads the certificates and keys of all TLS listeners again, for handshakes from now on, and says in the log how
+    /// that went. Where new files are not good, the old ones stay in use. Connections that are open stay as they are.
+    pub async fn reload_certificates(&self) {
+        let certificates = self.certificates.clone();
+        let reloaded = spawn_blocking(move || {
+            for certificate in certificates {
+                let path = certificate.path().display();
+                match certificate.reload() {
+                    Ok(()) => info!("certificate {path} is in use from now on"),
+                    Err(line) => {
+                        error!("certificate not reloaded, the old one stays in use: {line}");
+                    }
+                }
+            }
+        });
+        // A thread that panicked has changed nothing.
+        drop(reloaded.await);
     }
 
     /// Waits until the log of an instance fails, and says so in one line. The broker must then be stopped and the

@@ -13,9 +13,11 @@ use tokio::{
 use tracing::{error, warn};
 
 use crate::{
-    config::{Advertised, ListenerConfig},
+    auth::places::{NoPlace, Place},
+    certificate::Certificate,
+    config::ListenerConfig,
     connection,
-    context::{Session, Shared},
+    context::{Entrance, Session, Shared},
     limits::{ACCEPT_BACK_OFF, STOP_GRACE},
     stop::stopped,
 };
@@ -28,18 +30,40 @@ const KEEPALIVE: Duration = Duration::from_secs(120);
 pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    advertised: Option<Advertised>,
+    entrance: Arc<Entrance>,
+}
+
+/// What a client was let through with. Dropping it makes room for another.
+#[derive(Debug)]
+struct Admitted {
+    permit: OwnedSemaphorePermit,
+    /// Until the client has logged in; `None` where it need not.
+    place: Option<Place>,
 }
 
 impl Listener {
-    /// Binds; clients may connect from now on and are served once [`Listener::serve`] runs.
-    pub(crate) async fn bind(config: &ListenerConfig) -> io::Result<Self> {
+    /// Binds; clients may connect from now on and are served once [`Listener::serve`] runs. `certificate` as the
+    /// configuration asks for one.
+    pub(crate) async fn bind(
+        config: &ListenerConfig,
+        certificate: Option<Arc<Certificate>>,
+    ) -> io::Result<Self> {
         let socket = TcpListener::bind(config.listen).await?;
         let address = socket.local_addr()?;
+        let mechanisms = config
+            .sasl
+            .as_ref()
+            .map(|sasl| sasl.mechanisms.as_slice().into());
+        let entrance = Entrance {
+            advertised: config.advertised.clone(),
+            protocol: config.protocol(),
+            certificate,
+            mechanisms,
+        };
         Ok(Self {
             socket,
             address,
-            advertised: config.advertised.clone(),
+            entrance: Arc::new(entrance),
         })
     }
 
@@ -59,8 +83,8 @@ impl Listener {
                 Some(ended) = connections.join_next() => tell_panic(ended),
                 accepted = self.socket.accept() => match accepted {
                     Ok(accepted) => {
-                        if let Some(permit) = permit(&permits, &shared, accepted.1) {
-                            connections.spawn(self.connection(accepted, Arc::clone(&shared), permit));
+                        if let Some(admitted) = self.admit(&permits, &shared, accepted.1) {
+                            connections.spawn(self.connection(accepted, Arc::clone(&shared), admitted));
                         }
                     }
                     Err(error) => back_off(&shared, &error).await,
@@ -79,34 +103,60 @@ impl Listener {
         &self,
         (stream, peer): (TcpStream, SocketAddr),
         shared: Arc<Shared>,
-        permit: OwnedSemaphorePermit,
+        admitted: Admitted,
     ) -> impl Future<Output = ()> + use<> {
         // A client that is gone already is noticed at the first read.
         let local = stream.local_addr().unwrap_or(self.address);
         prepare(&stream);
-        let session = Session::new(peer, local, self.advertised.as_ref());
+        let session = Session::new(peer, local, &self.entrance);
         async move {
             let _counted = shared.metrics.connected();
-            connection::serve(Arc::clone(&shared), stream, session).await;
+            let Admitted { permit, place } = admitted;
+            connection::serve(Arc::clone(&shared), stream, session, place).await;
             drop(permit);
         }
     }
+
+    /// Room for one more connection; without it the client is closed as soon as it is accepted.
+    fn admit(
+        &self,
+        permits: &Arc<Semaphore>,
+        shared: &Shared,
+        peer: SocketAddr,
+    ) -> Option<Admitted> {
+        let admitted = self.try_admit(permits, shared, peer);
+        if let Err(reason) = &admitted
+            && let Some(unsaid) = shared.accepts.admit(shared.clock.monotonic())
+        {
+            warn!(%peer, %reason, unsaid, "connection refused: there are too many already");
+        }
+        admitted.ok()
+    }
+
+    fn try_admit(
+        &self,
+        permits: &Arc<Semaphore>,
+        shared: &Shared,
+        peer: SocketAddr,
+    ) -> Result<Admitted, NoRoom> {
+        let permit = Arc::clone(permits)
+            .try_acquire_owned()
+            .map_err(|_| NoRoom::Connections(shared.connections.connections_max))?;
+        let waits = self.entrance.certificate.is_some() || self.entrance.mechanisms.is_some();
+        let place = waits
+            .then(|| shared.auth.places.take(peer.ip()))
+            .transpose()?;
+        Ok(Admitted { permit, place })
+    }
 }
 
-/// A place for one more connection; without one the client is closed as soon as it is accepted.
-fn permit(
-    permits: &Arc<Semaphore>,
-    shared: &Shared,
-    peer: SocketAddr,
-) -> Option<OwnedSemaphorePermit> {
-    let permit = Arc::clone(permits).try_acquire_owned().ok();
-    if permit.is_none()
-        && let Some(unsaid) = shared.accepts.admit(shared.clock.monotonic())
-    {
-        let max = shared.connections.connections_max;
-        warn!(%peer, max, unsaid, "connection refused: there are kafka.connections_max already");
-    }
-    permit
+/// Why a client is not let through.
+#[derive(Debug, thiserror::Error)]
+enum NoRoom {
+    #[error("{0} connections (kafka.connections_max)")]
+    Connections(usize),
+    #[error(transparent)]
+    Place(#[from] NoPlace),
 }
 
 /// Both only make things better; neither failing is a reason to refuse a client.

@@ -12,8 +12,11 @@ use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
 };
+use tracing::warn;
 
 use crate::{
+    auth::{Auth, NoRandom},
+    certificate::Certificate,
     clock::Clock,
     config::{self, BrokerConfig, FeedConfig, InstanceConfig, ListenerConfig},
     context::Shared,
@@ -52,6 +55,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Logins need randomness.
+    #[error(transparent)]
+    NoRandom(#[from] NoRandom),
     /// The HTTP sockets cannot be listened on; the text names which.
     #[error("{0}")]
     Http(String),
@@ -71,7 +77,7 @@ impl Broker {
             .map_err(StartError::Config)?;
         let clock = Clock::start();
         let (directory, mut logs) = open(&config, clock).await?;
-        let listeners = bind(&config.listeners).await?;
+        let (listeners, certificates) = bind(&config.listeners).await?;
         let http = HttpServer::bind(&config.data_dir, config.http_listen)
             .await
             .map_err(StartError::Http)?;
@@ -82,12 +88,14 @@ impl Broker {
         let metrics = KafkaMetrics::new(&mut registry);
         let log_metrics = LogMetrics::new(&mut registry);
         let keepers = KeepersMetrics::new(&mut registry);
-        let (requests, responses) = Shared::budgets();
+        let [requests, strangers, responses] = Shared::budgets();
+        let auth = auth(&config, &directory)?;
         let retention = retention(&directory, &config.instances);
         let shared = Arc::new(Shared {
             clock,
             retention,
             directory,
+            auth,
             logs: logs
                 .iter()
                 .map(|(number, (_, log))| (*number, Arc::clone(log)))
@@ -95,6 +103,7 @@ impl Broker {
             waits: Arc::new(FetchWaits::default()),
             fetch_sessions: FetchSessions::default(),
             requests,
+            strangers,
             responses,
             compression: compression(&config.instances),
             metrics,
@@ -129,6 +138,7 @@ impl Broker {
         let http = tokio::spawn(http.serve(state));
         Ok(RunningBroker {
             addresses,
+            certificates,
             http_address,
             http,
             instances,
@@ -161,6 +171,15 @@ fn compression(instances: &[InstanceConfig]) -> HashMap<(String, String), Compre
         pairs
     };
     instances.iter().flat_map(of_instance).collect()
+}
+
+fn auth(config: &BrokerConfig, directory: &Arc<DataDirectory>) -> Result<Auth, StartError> {
+    let operator = config.operator.as_ref();
+    Ok(Auth::new(
+        Arc::clone(directory),
+        &config.connections,
+        operator,
+    )?)
 }
 
 fn surroundings(
@@ -221,14 +240,29 @@ async fn open(
     }
 }
 
-async fn bind(configs: &[ListenerConfig]) -> Result<Vec<Listener>, StartError> {
+/// All listeners, and the certificates of those that have one.
+async fn bind(
+    configs: &[ListenerConfig],
+) -> Result<(Vec<Listener>, Vec<Arc<Certificate>>), StartError> {
     let mut listeners = Vec::new();
+    let mut certificates = Vec::new();
     for config in configs {
         let address = config.listen;
-        let bound = Listener::bind(config).await;
+        let certificate = config.tls.as_ref().map(Certificate::load).transpose();
+        let certificate = certificate
+            .map_err(|line| StartError::Config(format!("listener {address}: {line}")))?
+            .map(Arc::new);
+        certificates.extend(certificate.clone());
+        let bound = Listener::bind(config, certificate).await;
         listeners.push(bound.map_err(|source| StartError::Listen { address, source })?);
+        if config.exposes_passwords() {
+            warn!(
+                "listener {address} takes passwords in clear from the network (allow_plain_without_tls): whoever sees \
+                 the traffic has them"
+            );
+        }
     }
-    Ok(listeners)
+    Ok((listeners, certificates))
 }
 
 fn start_instance(

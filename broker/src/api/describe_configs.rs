@@ -6,6 +6,8 @@
 //! - all settings are read-only: they stand in the configuration file, or follow from how headwater works. Source
 //!   STATIC_BROKER_CONFIG for what the file can change, DEFAULT_CONFIG for the rest
 //! - topic: by name; unknown: UNKNOWN_TOPIC_OR_PARTITION, impossible: INVALID_TOPIC_EXCEPTION
+//! - to a group's account: topics of its instance, others TOPIC_AUTHORIZATION_FAILED; the broker:
+//!   CLUSTER_AUTHORIZATION_FAILED
 //! - broker: this node's id; the empty name (the cluster's dynamic default) has no settings; others: INVALID_REQUEST
 //! - any other type of resource: INVALID_REQUEST
 //! - keys: only these; null or empty: all. Unknown keys are left out, as in Kafka
@@ -112,10 +114,17 @@ impl Refused {
 fn entries(ctx: &Context<'_>, asked: &DescribeConfigsResource) -> Result<Vec<Entry>, Refused> {
     let name = asked.resource_name.as_str();
     match asked.resource_type {
-        TOPIC => match ctx.catalog().topic_by_name(name) {
-            Some(topic) => Ok(topic::entries(ctx, topic)),
-            None => Err(Refused::new(unknown(name), "there is no such topic")),
+        TOPIC => match ctx.topic_named(&ctx.catalog(), name) {
+            Ok(topic) => Ok(topic::entries(ctx, topic)),
+            Err(refusal) => Err(Refused::new(
+                unknown(refusal, name),
+                "there is no such topic, or it is not for this account",
+            )),
         },
+        BROKER if !ctx.session.principal.may_administer() => Err(Refused::new(
+            Refusal::ClusterAuthorizationFailed,
+            "the broker's settings are not for a group's account",
+        )),
         BROKER if name.is_empty() => Ok(Vec::new()),
         BROKER if name.parse() == Ok(NODE_ID) => Ok(broker::entries(ctx)),
         BROKER => Err(Refused::new(

@@ -4,7 +4,8 @@
 //! librdkafka before 2.11, which needs this API to enable others) go on.
 //!
 //! Behaviour
-//! - key type 0 (group): this node, at the address the client connected to
+//! - key type 0 (group): this node, at the address the client connected to; to a group's account only for its own id,
+//!   else GROUP_AUTHORIZATION_FAILED
 //! - key type 1 (transaction): TRANSACTIONAL_ID_AUTHORIZATION_FAILED, nothing is produced here
 //! - any other: INVALID_REQUEST
 //!
@@ -33,7 +34,7 @@ pub(crate) fn handle(
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
     if ctx.version < BATCHED {
-        let found = coordinator(ctx, request.key_type, StrBytes::default());
+        let found = coordinator(ctx, request.key_type, request.key);
         return FindCoordinatorResponse::default()
             .with_error_code(found.error_code)
             .with_error_message(found.error_message)
@@ -49,23 +50,29 @@ pub(crate) fn handle(
 }
 
 fn coordinator(ctx: &Context<'_>, key_type: i8, key: StrBytes) -> Coordinator {
-    let refusal = match key_type {
-        0 => {
-            return Coordinator::default()
-                .with_key(key)
-                .with_node_id(BrokerId(NODE_ID))
-                .with_host(ctx.host())
-                .with_port(ctx.port());
-        }
-        1 => Refusal::TransactionalIdAuthorizationFailed,
-        _ => Refusal::InvalidRequest,
+    let (refusal, message) = match key_type {
+        0 => match ctx.check_group(&key) {
+            Ok(()) => return this_node(ctx, key),
+            Err(refusal) => (refusal, "this account may use its own group only"),
+        },
+        1 => (
+            Refusal::TransactionalIdAuthorizationFailed,
+            "there is nothing to produce to here",
+        ),
+        _ => (Refusal::InvalidRequest, "unknown key type"),
     };
     Coordinator::default()
         .with_key(key)
         .with_node_id(BrokerId(-1))
         .with_port(-1)
         .with_error_code(refusal.code())
-        .with_error_message(Some(StrBytes::from_static_str(
-            "there is nothing to produce to here",
-        )))
+        .with_error_message(Some(StrBytes::from_static_str(message)))
+}
+
+fn this_node(ctx: &Context<'_>, key: StrBytes) -> Coordinator {
+    Coordinator::default()
+        .with_key(key)
+        .with_node_id(BrokerId(NODE_ID))
+        .with_host(ctx.host())
+        .with_port(ctx.port())
 }

@@ -6,6 +6,8 @@
 //! Behaviour
 //! - all topics: v0 empty list, v1+ null list; v1+ empty list: no topics, only the broker
 //! - unknown name: UNKNOWN_TOPIC_OR_PARTITION, never created; impossible name: INVALID_TOPIC_EXCEPTION
+//! - to a group's account: all topics are those of its instance; any other name, known or not:
+//!   TOPIC_AUTHORIZATION_FAILED; any other id: UNKNOWN_TOPIC_ID
 //! - unknown id: UNKNOWN_TOPIC_ID; neither name nor id: INVALID_REQUEST
 //! - a topic that is asked for twice is answered once, as in Kafka
 //! - authorized operations are not told (-2^31)
@@ -65,7 +67,8 @@ fn this_broker(ctx: &Context<'_>) -> MetadataResponseBroker {
 }
 
 fn all(ctx: &Context<'_>, catalog: &Catalog) -> Vec<MetadataResponseTopic> {
-    catalog.topics().map(|topic| found(ctx, topic)).collect()
+    let readable = catalog.topics().filter(|topic| ctx.may_read(topic));
+    readable.map(|topic| found(ctx, topic)).collect()
 }
 
 fn named(
@@ -88,10 +91,10 @@ fn one(ctx: &Context<'_>, catalog: &Catalog, asked: MetadataRequestTopic) -> Met
     let answer =
         MetadataResponseTopic::default().with_topic_authorized_operations(OPERATIONS_NOT_TOLD);
     if let Some(name) = asked.name {
-        return match catalog.topic_by_name(&name) {
-            Some(topic) => found(ctx, topic),
-            None => answer
-                .with_error_code(unknown(&name).code())
+        return match ctx.topic_named(catalog, &name) {
+            Ok(topic) => found(ctx, topic),
+            Err(refusal) => answer
+                .with_error_code(unknown(refusal, &name).code())
                 .with_name(Some(name)),
         };
     }
@@ -102,21 +105,21 @@ fn one(ctx: &Context<'_>, catalog: &Catalog, asked: MetadataRequestTopic) -> Met
             .with_error_code(Refusal::InvalidRequest.code())
             .with_name(name);
     }
-    match catalog.topic_by_id(asked.topic_id) {
-        Some(topic) => found(ctx, topic),
-        None => answer
-            .with_error_code(Refusal::UnknownTopicId.code())
+    match ctx.topic_with_id(catalog, asked.topic_id) {
+        Ok(topic) => found(ctx, topic),
+        Err(refusal) => answer
+            .with_error_code(refusal.code())
             .with_topic_id(asked.topic_id)
             .with_name((ctx.version < 12).then(TopicName::default)),
     }
 }
 
-/// How a name that no topic has is refused. Kafka's rule for names: 1-249 of `[A-Za-z0-9._-]`, not `.` or `..`
-/// (`Topic.validate`).
-pub(crate) fn unknown(name: &str) -> Refusal {
+/// How a name is refused for which there is no topic: an unknown one that no topic can have is an invalid one. Kafka's
+/// rule for names: 1-249 of `[A-Za-z0-9._-]`, not `.` or `..` (`Topic.validate`).
+pub(crate) fn unknown(refusal: Refusal, name: &str) -> Refusal {
     let legal = !name.is_empty() && name.len() <= TOPIC_NAME_BYTES && cleaned(name) == *name;
-    if legal && name != "." && name != ".." {
-        Refusal::UnknownTopicOrPartition
+    if refusal != Refusal::UnknownTopicOrPartition || (legal && name != "." && name != "..") {
+        refusal
     } else {
         Refusal::InvalidTopic
     }
@@ -148,12 +151,19 @@ mod tests {
 
     #[test]
     fn impossible_names_are_told_apart_from_unknown_ones() {
+        let unknown_topic = Refusal::UnknownTopicOrPartition;
         for name in ["orders", "shop.public.orders", "a_b-c", "..."] {
-            assert_eq!(unknown(name), Refusal::UnknownTopicOrPartition, "{name}");
+            assert_eq!(unknown(unknown_topic, name), unknown_topic, "{name}");
         }
         let long = "x".repeat(250);
         for name in ["", ".", "..", "a b", "a/b", "größe", long.as_str()] {
-            assert_eq!(unknown(name), Refusal::InvalidTopic, "{name}");
+            assert_eq!(
+                unknown(unknown_topic, name),
+                Refusal::InvalidTopic,
+                "{name}"
+            );
+            let not_allowed = Refusal::TopicAuthorizationFailed;
+            assert_eq!(unknown(not_allowed, name), not_allowed, "{name}");
         }
     }
 }

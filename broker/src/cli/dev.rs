@@ -82,11 +82,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
     check_name(&name).map_err(|why| Exit::Usage(format!("--instance {name:?}: {why}")))?;
     let tables = TableFilter::parse(&args.tables, &[])
         .map_err(|error| Exit::Usage(format!("--tables: {error}")))?;
-    let listener = ListenerConfig {
-        listen: args.kafka,
-        advertised: None,
-        allow_unauthenticated: false,
-    };
+    let listener = ListenerConfig::plaintext(args.kafka);
     check_listeners(std::slice::from_ref(&listener), Some(args.http)).map_err(Exit::Usage)?;
     let (data_dir, temporary) = data_dir(args.data)?;
     let source = url.redacted();
@@ -108,6 +104,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         data_dir,
         listeners: vec![listener],
         connections: ConnectionConfig::default(),
+        operator: None,
         http_listen: Some(args.http),
         storage: StorageConfig::default(),
         instances: vec![instance],

@@ -55,7 +55,9 @@ impl From<StartError> for Exit {
         let line = error.to_string();
         match error {
             StartError::Config(_) => Self::Usage(line),
-            StartError::Listen { .. } | StartError::Http(_) => Self::Failed(line),
+            StartError::Listen { .. } | StartError::Http(_) | StartError::NoRandom(_) => {
+                Self::Failed(line)
+            }
             StartError::Storage(error) => match error {
                 StorageError::Locked { .. } => Self::Locked(line),
                 StorageError::Damaged(_) | StorageError::Refused(_) => Self::Damaged(line),

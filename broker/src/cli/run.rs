@@ -15,11 +15,15 @@ pub(super) async fn run(loaded: file::Loaded) -> Result<(), Exit> {
     telemetry::init(&loaded.log, std::io::stderr);
     serve::raise_file_limit();
     let mut signals = serve::Signals::catch()?;
+    let mut hang_ups = serve::HangUps::catch()?;
     let broker = Broker::start(loaded.broker).await?;
     info!(target: telemetry::READY, "{}", serve::ready_line(&broker));
-    let failure = tokio::select! {
-        () = signals.received() => None,
-        failure = broker.failed() => Some(failure),
+    let failure = loop {
+        tokio::select! {
+            () = signals.received() => break None,
+            failure = broker.failed() => break Some(failure),
+            () = hang_ups.received() => broker.reload_certificates().await,
+        }
     };
     if let Some(failure) = &failure {
         error!("the log failed, stopping: {failure}");

@@ -12,12 +12,29 @@ pub(super) struct Signals {
     interrupt: Signal,
 }
 
+/// SIGHUP: certificates are read again.
+#[derive(Debug)]
+pub(super) struct HangUps(Signal);
+
+impl HangUps {
+    /// From now on it does not end the process.
+    pub(super) fn catch() -> Result<Self, Exit> {
+        caught(SignalKind::hangup()).map(Self)
+    }
+
+    /// Returns when one comes. Cancel safe.
+    pub(super) async fn received(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+fn caught(kind: SignalKind) -> Result<Signal, Exit> {
+    signal(kind).map_err(|error| Exit::Failed(format!("cannot catch signals: {error}")))
+}
+
 impl Signals {
     /// From now on both stop the broker instead of the process.
     pub(super) fn catch() -> Result<Self, Exit> {
-        let caught = |kind| {
-            signal(kind).map_err(|error| Exit::Failed(format!("cannot catch signals: {error}")))
-        };
         Ok(Self {
             terminate: caught(SignalKind::terminate())?,
             interrupt: caught(SignalKind::interrupt())?,

@@ -2,6 +2,7 @@
 //! `docs/configuration.md`; unknown ones are errors.
 
 mod check;
+mod kafka;
 
 use std::{fs, io::Read, net::SocketAddr, num::NonZeroUsize, path::Path, path::PathBuf};
 
@@ -86,10 +87,21 @@ struct Server {
 #[serde(deny_unknown_fields)]
 struct Kafka {
     #[serde(default, rename = "listener")]
-    listeners: Vec<Listener>,
+    listeners: Vec<Spanned<Listener>>,
+    operator: Option<Operator>,
     connections_max: Option<NonZeroUsize>,
+    unauthenticated_max: Option<NonZeroUsize>,
+    unauthenticated_per_address_max: Option<NonZeroUsize>,
     idle_close: Option<DurationText>,
     progress_deadline: Option<DurationText>,
+    login_deadline: Option<DurationText>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Operator {
+    user: Spanned<String>,
+    password: Spanned<PasswordFrom>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,7 +110,34 @@ struct Listener {
     listen: Address,
     advertised: Option<Advertised>,
     #[serde(default)]
+    protocol: Protocol,
+    tls: Option<Tls>,
+    mechanisms: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
     allow_unauthenticated: bool,
+    #[serde(default)]
+    allow_plain_without_tls: bool,
+}
+
+/// Kafka's names of its four protocols.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+enum Protocol {
+    #[default]
+    #[serde(rename = "PLAINTEXT")]
+    Plaintext,
+    #[serde(rename = "SASL_PLAINTEXT")]
+    SaslPlaintext,
+    #[serde(rename = "SSL")]
+    Ssl,
+    #[serde(rename = "SASL_SSL")]
+    SaslSsl,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]

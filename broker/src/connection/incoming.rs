@@ -1,20 +1,15 @@
 //! The reading half: bytes become frames, and frames become admitted once there is memory for them.
 
 use bytes::Bytes;
-use headwater_protocol::{api::Api, frame::FrameDecoder, limits::REQUEST_BYTES_MAX};
-use std::{io, time::Duration};
-use tokio::{
-    net::TcpStream,
-    sync::watch,
-    time::{sleep, timeout},
-};
+use headwater_protocol::{api::Api, frame::FrameDecoder};
+use std::{io, sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
 
-use super::End;
+use super::{End, ending::Ending, socket::Socket};
 use crate::{
-    budget::Share,
-    context::Shared,
+    budget::{Budget, Share},
+    config::ConnectionConfig,
     limits::{DECODED_BYTES_FACTOR, DECODED_FETCH_FACTOR, REQUEST_BUDGET_WAIT, REQUEST_BYTES_FREE},
-    stop::stopped,
 };
 
 /// Bytes taken from the socket at once. On the stack, so that an idle connection holds no buffer.
@@ -26,20 +21,35 @@ const BUDGET_POLL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Incoming {
     decoder: FrameDecoder,
-    /// What this connection holds of the budget for requests.
+    /// For requests: that of strangers, or that of clients who were let in.
+    budget: Arc<Budget>,
+    /// What this connection holds of it.
     share: Share,
     idle_close: Duration,
     progress_deadline: Duration,
 }
 
 impl Incoming {
-    pub(super) fn new(shared: &Shared) -> Self {
+    /// For frames of at most `frame_bytes_max`, which take their memory from `budget`.
+    pub(super) fn new(
+        config: &ConnectionConfig,
+        frame_bytes_max: usize,
+        budget: &Arc<Budget>,
+    ) -> Self {
         Self {
-            decoder: FrameDecoder::new(REQUEST_BYTES_MAX),
-            share: shared.requests.nothing(),
-            idle_close: shared.connections.idle_close,
-            progress_deadline: shared.connections.progress_deadline,
+            decoder: FrameDecoder::new(frame_bytes_max),
+            budget: Arc::clone(budget),
+            share: budget.nothing(),
+            idle_close: config.idle_close,
+            progress_deadline: config.progress_deadline,
         }
+    }
+
+    /// Other limits for frames from now on. What was read ahead by the old ones stays, and is small.
+    pub(super) fn go_on_with(&mut self, frame_bytes_max: usize, budget: &Arc<Budget>) {
+        self.decoder.set_max(frame_bytes_max);
+        self.budget = Arc::clone(budget);
+        self.share = budget.nothing();
     }
 
     pub(super) fn buffered(&self) -> usize {
@@ -49,8 +59,8 @@ impl Incoming {
     /// The next whole request. Buffers grow with the bytes that arrive, never with what is announced.
     pub(super) async fn frame(
         &mut self,
-        stream: &TcpStream,
-        stop: &mut watch::Receiver<bool>,
+        socket: &mut Socket,
+        ending: &mut Ending,
     ) -> Result<Bytes, End> {
         loop {
             if let Some(frame) = self.decoder.next().map_err(End::Frame)? {
@@ -64,21 +74,21 @@ impl Incoming {
             };
             tokio::select! {
                 biased;
-                () = stopped(stop) => return Err(End::Stop),
-                readable = timeout(patience, stream.readable()) => match readable {
+                end = ending.asked() => return Err(end),
+                readable = timeout(patience, socket.readable()) => match readable {
                     Ok(readable) => readable.map_err(End::Io)?,
                     Err(_) if self.buffered() == 0 => return Err(End::Idle),
                     Err(_) => return Err(End::NoProgress("client stopped inside a request")),
                 },
             }
-            self.fill(stream)?;
+            self.fill(socket)?;
         }
     }
 
     /// Takes what the socket has, up to a chunk.
-    pub(super) fn fill(&mut self, stream: &TcpStream) -> Result<(), End> {
+    pub(super) fn fill(&mut self, socket: &mut Socket) -> Result<(), End> {
         let mut chunk = [0; CHUNK_BYTES];
-        match stream.try_read(&mut chunk) {
+        match socket.try_read(&mut chunk) {
             Ok(0) => Err(End::Peer),
             Ok(size) => {
                 self.decoder.push(chunk.get(..size).unwrap_or(&chunk));
@@ -91,7 +101,7 @@ impl Incoming {
     }
 
     /// Waits until there is memory to decode and answer `frame`; the share is to be kept until that is done.
-    pub(super) async fn admit(&mut self, shared: &Shared, frame: &[u8]) -> Result<Share, End> {
+    pub(super) async fn admit(&mut self, frame: &[u8]) -> Result<Share, End> {
         let factor = if is_fetch(frame) {
             DECODED_FETCH_FACTOR
         } else {
@@ -99,10 +109,8 @@ impl Incoming {
         };
         self.hold(billed(frame.len()).saturating_mul(factor))
             .await?;
-        Ok(std::mem::replace(
-            &mut self.share,
-            shared.requests.nothing(),
-        ))
+        let nothing = self.budget.nothing();
+        Ok(std::mem::replace(&mut self.share, nothing))
     }
 
     async fn hold(&mut self, bytes: usize) -> Result<(), End> {
@@ -135,12 +143,16 @@ fn is_fetch(frame: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use headwater_protocol::limits::{REQUEST_BYTES_MAX, REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION};
+
     use super::*;
-    use crate::limits::REQUESTS_BYTES_MAX;
+    use crate::limits::{REQUESTS_BYTES_MAX, STRANGERS_BYTES_MAX};
 
     #[test]
     fn the_largest_request_fits_its_budget() {
         assert!(billed(REQUEST_BYTES_MAX) * DECODED_BYTES_FACTOR <= REQUESTS_BYTES_MAX);
+        let stranger = billed(REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION);
+        assert!(stranger * DECODED_BYTES_FACTOR <= STRANGERS_BYTES_MAX);
     }
 
     #[test]

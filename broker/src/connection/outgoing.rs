@@ -3,9 +3,9 @@
 use std::{collections::VecDeque, io, io::IoSlice};
 
 use bytes::{Buf, Bytes};
-use tokio::{net::TcpStream, task::yield_now, time::timeout};
+use tokio::{task::yield_now, time::timeout};
 
-use super::End;
+use super::{End, socket::Socket};
 use crate::{
     budget::Share,
     context::Shared,
@@ -28,25 +28,31 @@ impl Outgoing {
 
     /// Writes all of it. A client that takes nothing for the progress deadline is dropped; one that takes little is
     /// not, it costs only what it holds.
-    pub(super) async fn write(mut self, stream: &TcpStream, shared: &Shared) -> Result<(), End> {
-        while !self.pieces.is_empty() {
-            match self.write_some(stream) {
+    pub(super) async fn write(mut self, socket: &mut Socket, shared: &Shared) -> Result<(), End> {
+        loop {
+            let written = self.pieces.is_empty();
+            let tried = if written {
+                socket.try_flush()
+            } else {
+                self.write_some(socket)
+            };
+            match tried {
+                Ok(()) if written => return Ok(()),
                 Ok(()) if self.pieces.is_empty() => {}
                 Ok(()) => yield_now().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.hold(shared)?;
-                    writable(stream, shared).await?;
+                    writable(socket, shared).await?;
                 }
                 Err(error) => return Err(End::Io(error)),
             }
         }
-        Ok(())
     }
 
-    fn write_some(&mut self, stream: &TcpStream) -> io::Result<()> {
+    fn write_some(&mut self, socket: &mut Socket) -> io::Result<()> {
         let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
         let count = fill(&mut slices, &self.pieces);
-        let written = stream.try_write_vectored(slices.get(..count).unwrap_or(&slices))?;
+        let written = socket.try_write(slices.get(..count).unwrap_or(&slices))?;
         self.advance(written);
         Ok(())
     }
@@ -79,8 +85,8 @@ impl Outgoing {
     }
 }
 
-async fn writable(stream: &TcpStream, shared: &Shared) -> Result<(), End> {
-    match timeout(shared.connections.progress_deadline, stream.writable()).await {
+async fn writable(socket: &Socket, shared: &Shared) -> Result<(), End> {
+    match timeout(shared.connections.progress_deadline, socket.writable()).await {
         Ok(writable) => writable.map_err(End::Io),
         Err(_) => Err(End::NoProgress("client takes nothing of its response")),
     }

@@ -33,12 +33,9 @@ async fn the_log_of_an_instance_that_is_configured_no_longer_stays_readable() {
 
     let config = BrokerConfig {
         data_dir: data.path().to_owned(),
-        listeners: vec![ListenerConfig {
-            listen: ([127, 0, 0, 1], 0).into(),
-            advertised: None,
-            allow_unauthenticated: false,
-        }],
+        listeners: vec![ListenerConfig::plaintext(([127, 0, 0, 1], 0).into())],
         connections: ConnectionConfig::default(),
+        operator: None,
         http_listen: None,
         storage: StorageConfig::default(),
         instances: Vec::new(),
@@ -56,11 +53,11 @@ async fn a_listener_off_loopback_is_refused_unless_allowed() {
         let config = BrokerConfig {
             data_dir: data.path().to_owned(),
             listeners: vec![ListenerConfig {
-                listen: ([0, 0, 0, 0], 0).into(),
-                advertised: None,
                 allow_unauthenticated: allow,
+                ..ListenerConfig::plaintext(([0, 0, 0, 0], 0).into())
             }],
             connections: ConnectionConfig::default(),
+            operator: None,
             http_listen: None,
             storage: StorageConfig::default(),
             instances: Vec::new(),

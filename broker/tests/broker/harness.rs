@@ -133,12 +133,9 @@ pub(crate) async fn start_on(
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = BrokerConfig {
         data_dir,
-        listeners: vec![ListenerConfig {
-            listen: loopback,
-            advertised: None,
-            allow_unauthenticated: false,
-        }],
+        listeners: vec![ListenerConfig::plaintext(loopback)],
         connections: settings.connections,
+        operator: None,
         http_listen: settings.http.then_some(loopback),
         storage,
         instances: vec![InstanceConfig {
@@ -178,7 +175,7 @@ pub(crate) fn group_of(table: TableKey) -> TransactionGroup {
     }
 }
 
-fn batch(table: TableKey, records: &[(i64, Vec<u8>)]) -> TableBatch {
+pub(crate) fn batch(table: TableKey, records: &[(i64, Vec<u8>)]) -> TableBatch {
     let mut builder = BatchBuilder::new();
     for (time_ms, value) in records {
         builder

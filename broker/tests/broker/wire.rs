@@ -15,7 +15,7 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, Request, StrBytes},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -23,15 +23,21 @@ use tokio::{
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     correlation_id: i32,
 }
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::on(TcpStream::connect(address).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) fn on(stream: S) -> Self {
         Self {
-            stream: TcpStream::connect(address).await.unwrap(),
+            stream,
             correlation_id: 0,
         }
     }

@@ -1,6 +1,6 @@
 //! From the shape of the file to [`BrokerConfig`]: names, addresses, URLs, patterns, prefixes, secrets.
 
-use std::{collections::HashSet, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use headwater_capture::{
     encode::{FeedFormat, Preset},
@@ -10,13 +10,12 @@ use headwater_capture::{
 use toml::Spanned;
 
 use super::{
-    Feed, File, Format, Instance, Kafka, Layout, Listener, Loaded, PresetName, Retention, Source,
-    Storage, Tables,
+    Feed, File, Format, Instance, Layout, Loaded, PresetName, Retention, Source, Storage, Tables,
+    kafka::connections,
 };
 use crate::config::{
-    BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, PostgresConfig,
-    RetentionLimits, SourceConfig, StorageConfig, check_listeners, check_name, error::ConfigError,
-    unit::DurationText,
+    BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig,
+    StorageConfig, check_listeners, check_name, error::ConfigError, unit::DurationText,
 };
 use crate::limits::RETENTION_BYTES_MIN;
 
@@ -41,7 +40,8 @@ impl Checker<'_> {
     pub(super) fn loaded(&self, file: File) -> Result<Loaded, ConfigError> {
         self.not_zero("kafka.idle_close", file.kafka.idle_close)?;
         self.not_zero("kafka.progress_deadline", file.kafka.progress_deadline)?;
-        let listeners = listeners(&file.kafka);
+        self.not_zero("kafka.login_deadline", file.kafka.login_deadline)?;
+        let listeners = self.listeners(&file.kafka)?;
         let http_listen = file.http.listen.map(|address| address.0);
         check_listeners(&listeners, http_listen)
             .map_err(|line| ConfigError::whole(self.path, line))?;
@@ -49,6 +49,7 @@ impl Checker<'_> {
             data_dir: file.server.data_dir,
             listeners,
             connections: connections(&file.kafka),
+            operator: self.operator(file.kafka.operator.as_ref())?,
             http_listen,
             storage: storage(&file.storage),
             instances: self.instances(file.instances)?,
@@ -226,37 +227,8 @@ impl Checker<'_> {
         }
     }
 
-    fn at<T>(&self, place: &Spanned<T>, message: impl Into<String>) -> ConfigError {
+    pub(super) fn at<T>(&self, place: &Spanned<T>, message: impl Into<String>) -> ConfigError {
         ConfigError::at(self.path, self.text, place.span().start, message)
-    }
-}
-
-fn listeners(kafka: &Kafka) -> Vec<ListenerConfig> {
-    if kafka.listeners.is_empty() {
-        return vec![ListenerConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9092)),
-            advertised: None,
-            allow_unauthenticated: false,
-        }];
-    }
-    let listener = |listener: &Listener| ListenerConfig {
-        listen: listener.listen.0,
-        advertised: listener.advertised.clone(),
-        allow_unauthenticated: listener.allow_unauthenticated,
-    };
-    kafka.listeners.iter().map(listener).collect()
-}
-
-fn connections(kafka: &Kafka) -> ConnectionConfig {
-    let default = ConnectionConfig::default();
-    ConnectionConfig {
-        connections_max: kafka
-            .connections_max
-            .map_or(default.connections_max, NonZeroUsize::get),
-        idle_close: kafka.idle_close.map_or(default.idle_close, |text| text.0),
-        progress_deadline: kafka
-            .progress_deadline
-            .map_or(default.progress_deadline, |text| text.0),
     }
 }
 

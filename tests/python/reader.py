@@ -3,11 +3,14 @@
     reader.py BOOTSTRAP list                          the topics' names
     reader.py BOOTSTRAP consume TOPIC FROM COUNT MS   FROM: start | end | offset:N | time:MS
 
+CLIENT_PROPERTIES in the environment has further settings of the library, KEY=VALUE a line.
+
 consume prints {"ready": OFFSET} once its position is known, then up to COUNT records, and ends when it has
 COUNT or after MS milliseconds. A time behind the last record is the end.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -25,7 +28,9 @@ def main():
             "group.id": "unused",
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
+            "error_cb": lambda error: print(error, file=sys.stderr, flush=True),
         }
+        | dict(line.split("=", 1) for line in os.environ.get("CLIENT_PROPERTIES", "").splitlines())
     )
     try:
         if command == "list":

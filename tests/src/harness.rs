@@ -5,17 +5,21 @@
 //! `HEADWATER_BIN` names one.
 
 pub mod binary;
+pub mod certificate;
 pub mod client;
 pub mod clock;
 pub mod headwater;
 pub mod http;
+pub mod login;
 pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod session;
 
+pub use certificate::Certificate;
 pub use client::{Client, Place, Reading};
 pub use headwater::{Headwater, Options};
+pub use login::Login;
 pub use postgres::{Postgres, Version};
 pub use process::Process;
 pub use session::Session;

@@ -73,7 +73,14 @@ impl Wire {
     /// # Errors
     /// What the socket says.
     pub fn connect(address: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?)
+    }
+
+    /// On a connection that is there.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_LIMIT))?;
         Ok(Self {

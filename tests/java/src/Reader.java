@@ -1,3 +1,5 @@
+import java.io.IOException;
+import java.io.StringReader;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.HashMap;
@@ -21,12 +23,14 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * Reader BOOTSTRAP spread PREFIX COUNT MS        all topics with this prefix, from their start
  * </pre>
  *
- * consume prints {"ready":OFFSET} once its position is known, then up to COUNT records, and ends when it has
+ * CLIENT_PROPERTIES in the environment has further settings of the client, as a properties file has them.
+ *
+ * <p>consume prints {"ready":OFFSET} once its position is known, then up to COUNT records, and ends when it has
  * COUNT or after MS milliseconds. A time behind the last record is the end. spread prints {"ready":TOPICS} once it has
  * assigned them, {"read":N} once a poll gave nothing after some gave something, and prints the records likewise.
  */
 public final class Reader {
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws IOException {
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(arguments[0])) {
             switch (arguments[1]) {
                 case "list" -> list(consumer);
@@ -48,7 +52,7 @@ public final class Reader {
         }
     }
 
-    private static KafkaConsumer<byte[], byte[]> consumer(String bootstrap) {
+    private static KafkaConsumer<byte[], byte[]> consumer(String bootstrap) throws IOException {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrap);
         properties.put("key.deserializer", ByteArrayDeserializer.class.getName());
@@ -56,6 +60,7 @@ public final class Reader {
         properties.put("enable.auto.commit", "false");
         properties.put("auto.offset.reset", "none");
         properties.put("default.api.timeout.ms", "20000");
+        properties.load(new StringReader(System.getenv().getOrDefault("CLIENT_PROPERTIES", "")));
         return new KafkaConsumer<>(properties);
     }
 

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Process, clock, installed, repository};
+use super::{Login, Process, clock, installed, repository};
 
 /// How long a client may take for anything, milliseconds for its own deadline and ours behind it.
 const CLIENT_LIMIT: Duration = Duration::from_secs(30);
@@ -68,19 +68,28 @@ impl Client {
     /// The topics it lists, sorted.
     #[must_use]
     pub fn list(self, bootstrap: &str) -> Vec<String> {
+        self.try_list(bootstrap, &Login::default())
+            .unwrap_or_else(|said| panic!("{self:?}: {said}"))
+    }
+
+    /// The same for who has to log in, or wants TLS.
+    ///
+    /// # Errors
+    /// What the client said instead.
+    pub fn try_list(self, bootstrap: &str, login: &Login) -> Result<Vec<String>, String> {
         let mut command = match self {
             Self::Kcat => kcat(bootstrap, &["-L", "-J"]),
             Self::Python => python(bootstrap, &["list"]),
             Self::Java => java(bootstrap, &["list"]),
         };
+        self.configure(&mut command, login);
         let output = command
             .output()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        assert!(
-            output.status.success(),
-            "{command:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        if !output.status.success() {
+            let said = [output.stdout, output.stderr].concat();
+            return Err(String::from_utf8_lossy(&said).into_owned());
+        }
         let text = String::from_utf8(output.stdout).expect("topic names are ASCII");
         let lines = text.lines().map(|line| parse(self, line));
         let mut topics: Vec<String> = match self {
@@ -90,13 +99,45 @@ impl Client {
             Self::Python | Self::Java => lines.map(|line| text_at(&line, "topic")).collect(),
         };
         topics.sort();
-        topics
+        Ok(topics)
+    }
+
+    /// Tells it how to connect.
+    fn configure(self, command: &mut Command, login: &Login) {
+        let settings = login.properties(self).into_iter();
+        let lines: Vec<String> = settings
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        match self {
+            Self::Kcat => {
+                for line in &lines {
+                    command.args(["-X", line]);
+                }
+            }
+            Self::Python | Self::Java => {
+                command.env("CLIENT_PROPERTIES", lines.join("\n"));
+            }
+        }
     }
 
     /// Starts to read `topic` (partition 0) from `place`, up to `count` records.
     #[must_use]
     pub fn read(self, bootstrap: &str, topic: &str, place: Place, count: usize) -> Reading {
-        self.start(self.read_command(bootstrap, topic, place, count), count)
+        self.read_as((bootstrap, &Login::default()), topic, place, count)
+    }
+
+    /// The same for who has to log in, or wants TLS.
+    #[must_use]
+    pub fn read_as(
+        self,
+        (bootstrap, login): (&str, &Login),
+        topic: &str,
+        place: Place,
+        count: usize,
+    ) -> Reading {
+        let mut command = self.read_command(bootstrap, topic, place, count);
+        self.configure(&mut command, login);
+        self.start(command, count)
     }
 
     fn start(self, mut command: Command, count: usize) -> Reading {
@@ -214,6 +255,15 @@ impl Reading {
             self.log(),
         );
         records
+    }
+
+    /// Waits for its end, which must be a failure; what it said.
+    #[must_use]
+    pub fn failure(mut self) -> String {
+        let status = self.process.wait(CLIENT_LIMIT + Duration::from_secs(10));
+        let said = self.text() + &self.log();
+        assert!(!status.success(), "{:?} went well: {said}", self.client);
+        said
     }
 
     fn text(&self) -> String {

@@ -219,6 +219,11 @@ impl Headwater {
         self.process.wait(Duration::from_secs(20))
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&mut self) {
+        self.process.signal(Signal::HUP);
+    }
+
     /// Waits for its end without asking for it.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         self.process.wait(limit)

@@ -96,10 +96,7 @@ impl Broker {
             retention,
             directory,
             auth,
-            logs: logs
-                .iter()
-                .map(|(number, (_, log))| (*number, Arc::clone(log)))
-                .collect(),
+            logs: readable(&logs),
             waits: Arc::new(FetchWaits::default()),
             fetch_sessions: FetchSessions::default(),
             requests,
@@ -171,6 +168,12 @@ fn compression(instances: &[InstanceConfig]) -> HashMap<(String, String), Compre
         pairs
     };
     instances.iter().flat_map(of_instance).collect()
+}
+
+fn readable(logs: &Logs) -> HashMap<InstanceNumber, Arc<Log>> {
+    let logs = logs.iter();
+    logs.map(|(number, (_, log))| (*number, Arc::clone(log)))
+        .collect()
 }
 
 fn auth(config: &BrokerConfig, directory: &Arc<DataDirectory>) -> Result<Auth, StartError> {

@@ -25,7 +25,7 @@ use headwater_capture::{
 use headwater_protocol::{batch::BatchBuilder, sasl::Mechanism};
 use headwater_storage::{
     CatalogChange, DataDirectory, Group, GroupMode, GroupNumber, Instance, InstanceNumber,
-    SourceKind, StoreOptions,
+    RetentionLimits, SourceKind, StoreOptions,
 };
 use headwater_tests::{
     harness::{Certificate, Client, Headwater, Login, Options, Place, clock, port},
@@ -130,6 +130,7 @@ fn config(data: &Path, certificate: &Certificate) -> (Vec<ChannelFeeder>, Broker
             name: name.to_owned(),
             source: SourceConfig::Channel(source),
             feeds: vec![FeedConfig::tables(name)],
+            retention: RetentionLimits::default(),
         });
     }
     let config = BrokerConfig {

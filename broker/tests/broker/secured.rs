@@ -15,7 +15,7 @@ use headwater::{
 };
 use headwater_capture::Captured;
 use headwater_protocol::sasl::Mechanism;
-use headwater_storage::{Group, GroupMode, GroupNumber, InstanceNumber};
+use headwater_storage::{Group, GroupMode, GroupNumber, InstanceNumber, RetentionLimits};
 use kafka_protocol::{
     messages::{
         SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
@@ -93,6 +93,7 @@ impl Secured {
                 name: name.to_owned(),
                 source: SourceConfig::Channel(source),
                 feeds: vec![FeedConfig::tables(name)],
+                retention: RetentionLimits::default(),
             });
         }
         let broker = Broker::start(BrokerConfig {

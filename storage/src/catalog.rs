@@ -21,6 +21,11 @@ pub mod group_rules;
 pub mod store;
 mod stored;
 
+pub(crate) use self::{
+    group::base64_text,
+    stored::{from_json, to_json},
+};
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,

@@ -7,6 +7,7 @@
 //! | `FORMAT`         | version and id of the directory (`docs/format.md`, "FORMAT file")       |
 //! | `catalog.log`    | every change of the catalog ([`crate::catalog`])                        |
 //! | `meta/`          | sled ([`crate::meta::key`])                                             |
+//! | `positions.copy` | the groups' positions once more ([`crate::positions`])                  |
 //! | `journal/`       | each instance's journal ([`crate::journal`])                            |
 //! | `*.new`          | a file that is being written; a start writes it anew                    |
 
@@ -34,6 +35,7 @@ use crate::{
     meta::{MetaStore, sled_meta::SledMeta},
     number::InstanceNumber,
     open_error::open_error,
+    positions::PositionStore,
     recover::Recovered,
 };
 
@@ -179,6 +181,18 @@ impl DataDirectory {
     #[must_use]
     pub fn cache(&self) -> &Arc<BlockCache> {
         &self.cache
+    }
+
+    /// Opens the consumer groups' positions. Once while the store lives.
+    ///
+    /// # Errors
+    /// [`StorageError::Damaged`], [`StorageError::Refused`] or [`StorageError::Read`].
+    pub fn open_positions(&self) -> Result<PositionStore, StorageError> {
+        PositionStore::open(
+            Arc::clone(&self.meta),
+            Arc::clone(&self.disk),
+            self.directory_id,
+        )
     }
 
     /// Random, made with the directory, never changed.

@@ -20,6 +20,7 @@ pub mod log;
 pub mod meta;
 pub mod number;
 mod open_error;
+pub mod positions;
 mod recover;
 mod retention;
 mod ring;
@@ -41,5 +42,9 @@ pub use journal::{
 pub use keeper::{DeletedBecause, Keeper, KeeperEvent, KeeperOptions, KeeperStep};
 pub use log::{DeletedRange, Ends, EndsAtTime, Log, LogStats, ReadError, RingRead};
 pub use number::{FeedNumber, GroupNumber, InstanceNumber, LeaderEpoch, TopicNumber};
+pub use positions::{
+    ActiveMember, FirstUse, GroupEvent, GroupWrite, HistoryEntry, Membership, Position,
+    PositionStore, RestoredFrom, TopicPartition,
+};
 pub use recover::{Damage, Recovered, TornTail};
 pub use retention::RetentionLimits;

@@ -255,18 +255,40 @@ fn check_verifiers(group: &Group) -> Result<(), StorageError> {
 }
 
 /// Bytes as base64 text with padding.
-mod base64_text {
+pub(crate) mod base64_text {
     use base64::{Engine, engine::general_purpose::STANDARD};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(from)?;
         STANDARD
             .decode(text)
             .map_err(|_| D::Error::custom("not base64"))
+    }
+
+    /// The same, where there may be none.
+    pub(crate) mod optional {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        #[derive(Serialize, Deserialize)]
+        struct Text(#[serde(with = "super")] Vec<u8>);
+
+        pub(crate) fn serialize<S: Serializer>(
+            bytes: &Option<Vec<u8>>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            bytes.clone().map(Text).serialize(to)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Vec<u8>>, D::Error> {
+            let text = Option::<Text>::deserialize(from)?;
+            Ok(text.map(|text| text.0))
+        }
     }
 }

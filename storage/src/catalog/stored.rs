@@ -133,12 +133,12 @@ fn number(value: &[u8]) -> Result<u64, StorageError> {
 }
 
 /// JSON of a value of ours.
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {
     serde_json::to_vec(value).map_err(|error| StorageError::Invalid(format!("not JSON: {error}")))
 }
 
 /// A value of ours from JSON whose checksum fits: what cannot be read was written by a newer version.
-pub(super) fn from_json<T: DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, StorageError> {
+pub(crate) fn from_json<T: DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, StorageError> {
     serde_json::from_slice(json).map_err(|error| {
         StorageError::Refused(format!(
             "{what} holds something that this headwater does not know ({error}); run the newer headwater"

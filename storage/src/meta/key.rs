@@ -18,6 +18,11 @@
 //! | `41` instance u32, topic u32                 | log start, i64 (`keeper/starts.rs`)                      |
 //! | `41` instance u32                            | oldest file of these starts, u64 (there)                 |
 //!
+//! | `30` group u32, topic u32, partition u16, chunk u16 | position of a consumer group (`positions/value.rs`) |
+//! | `31` group u32, sequence u64, chunk u16      | history entry of a group, JSON in chunks                 |
+//! | `32` group u32, chunk u16                    | membership of a group, JSON in chunks                    |
+//! | `33` group u32, chunk u16                    | group of first use, JSON in chunks                       |
+//!
 //! "In chunks": [`super::long_value`]. Other first bytes are not used; a start leaves them alone.
 
 use crate::number::{FeedNumber, GroupNumber, InstanceNumber, TopicNumber};
@@ -50,6 +55,16 @@ const STARTS: &[u8] = &[0x21];
 const RUNNING_TIMES: &[u8] = &[0x22];
 const SEALED: &[u8] = &[0x40];
 const LOG_STARTS: &[u8] = &[0x41];
+const POSITIONS: &[u8] = &[0x30];
+
+/// What all groups' history entries begin with.
+pub const HISTORIES: &[u8] = &[0x31];
+
+/// What all groups' memberships begin with.
+pub const MEMBERSHIPS: &[u8] = &[0x32];
+
+/// What all groups of first use begin with.
+pub const FIRST_USES: &[u8] = &[0x33];
 
 /// What an instance's chunks begin with.
 #[must_use]
@@ -129,6 +144,45 @@ pub fn start(instance: InstanceNumber) -> Vec<u8> {
     [STARTS, &instance.0.to_be_bytes()].concat()
 }
 
+/// What all positions of a group begin with.
+#[must_use]
+pub fn positions(group: GroupNumber) -> Vec<u8> {
+    [POSITIONS, &group.0.to_be_bytes()].concat()
+}
+
+/// What the chunks of a group's position in one partition begin with.
+#[must_use]
+pub fn position(group: GroupNumber, topic: TopicNumber, partition: u16) -> Vec<u8> {
+    let mut key = positions(group);
+    key.extend_from_slice(&topic.0.to_be_bytes());
+    key.extend_from_slice(&partition.to_be_bytes());
+    key
+}
+
+/// What all history entries of a group begin with.
+#[must_use]
+pub fn history(group: GroupNumber) -> Vec<u8> {
+    [HISTORIES, &group.0.to_be_bytes()].concat()
+}
+
+/// What the chunks of one history entry begin with.
+#[must_use]
+pub fn history_entry(group: GroupNumber, sequence: u64) -> Vec<u8> {
+    [history(group).as_slice(), &sequence.to_be_bytes()].concat()
+}
+
+/// What the chunks of a group's membership begin with.
+#[must_use]
+pub fn membership(group: GroupNumber) -> Vec<u8> {
+    [MEMBERSHIPS, &group.0.to_be_bytes()].concat()
+}
+
+/// What the chunks of a group of first use begin with.
+#[must_use]
+pub fn first_use(group: GroupNumber) -> Vec<u8> {
+    [FIRST_USES, &group.0.to_be_bytes()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +202,16 @@ mod tests {
         assert_eq!(sealed, [0x40, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7]);
         let start = log_start(InstanceNumber(6), TopicNumber(8));
         assert_eq!(start, [0x41, 0, 0, 0, 6, 0, 0, 0, 8]);
+        assert_eq!(
+            position(GroupNumber(8), TopicNumber(9), 10),
+            [0x30, 0, 0, 0, 8, 0, 0, 0, 9, 0, 10]
+        );
+        assert_eq!(
+            history_entry(GroupNumber(8), 9),
+            [0x31, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 9]
+        );
+        assert_eq!(membership(GroupNumber(8)), [0x32, 0, 0, 0, 8]);
+        assert_eq!(first_use(GroupNumber(8)), [0x33, 0, 0, 0, 8]);
         assert_eq!((DIRECTORY, CATALOG_CHANGE), (&[1][..], &[2][..]));
     }
 }

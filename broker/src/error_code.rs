@@ -58,6 +58,34 @@ pub(crate) enum Refusal {
     GroupAuthorizationFailed,
     /// Not for this principal, of what concerns the whole broker.
     ClusterAuthorizationFailed,
+    /// The member is not of this group, or no longer: it has to join anew.
+    UnknownMemberId,
+    /// The generation is not the member's: it has to join anew.
+    IllegalGeneration,
+    /// The member has to join again, now.
+    RebalanceInProgress,
+    /// Not the protocol type of consumers, no protocol, or another than was agreed on.
+    InconsistentGroupProtocol,
+    /// No group can have this id.
+    InvalidGroupId,
+    /// The session timeout is out of bounds.
+    InvalidSessionTimeout,
+    /// The member has to join again with the id that it is given (KIP-394).
+    MemberIdRequired,
+    /// The group is full, or has an active consumer and stands none beside it.
+    GroupMaxSizeReached,
+    /// Another member has this `group.instance.id` now (KIP-345).
+    FencedInstanceId,
+    /// The group has members.
+    NonEmptyGroup,
+    /// No such group.
+    GroupIdNotFound,
+    /// The group's active member holds the topic.
+    GroupSubscribedToTopic,
+    /// The metadata of a position is too long.
+    OffsetMetadataTooLarge,
+    /// The group cannot be coordinated now.
+    CoordinatorNotAvailable,
 }
 
 /// A refusal, and one sentence for whoever reads it: what is refused, and what to do instead.
@@ -101,6 +129,20 @@ impl Refusal {
             Self::UnsupportedEndpointType => ResponseError::UnsupportedEndpointType,
             Self::GroupAuthorizationFailed => ResponseError::GroupAuthorizationFailed,
             Self::ClusterAuthorizationFailed => ResponseError::ClusterAuthorizationFailed,
+            Self::UnknownMemberId => ResponseError::UnknownMemberId,
+            Self::IllegalGeneration => ResponseError::IllegalGeneration,
+            Self::RebalanceInProgress => ResponseError::RebalanceInProgress,
+            Self::InconsistentGroupProtocol => ResponseError::InconsistentGroupProtocol,
+            Self::InvalidGroupId => ResponseError::InvalidGroupId,
+            Self::InvalidSessionTimeout => ResponseError::InvalidSessionTimeout,
+            Self::MemberIdRequired => ResponseError::MemberIdRequired,
+            Self::GroupMaxSizeReached => ResponseError::GroupMaxSizeReached,
+            Self::FencedInstanceId => ResponseError::FencedInstanceId,
+            Self::NonEmptyGroup => ResponseError::NonEmptyGroup,
+            Self::GroupIdNotFound => ResponseError::GroupIdNotFound,
+            Self::GroupSubscribedToTopic => ResponseError::GroupSubscribedToTopic,
+            Self::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
+            Self::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,
         }
     }
 }

@@ -27,6 +27,7 @@ mod connection;
 mod context;
 mod dispatch;
 mod error_code;
+mod group;
 mod http;
 mod metrics;
 mod running;

@@ -152,6 +152,8 @@ pub struct ActiveMember {
     pub client_id: String,
     /// Its address.
     pub client_host: String,
+    /// Name and version of its library, as it says (KIP-511); may be empty.
+    pub software: String,
     /// How long it may be silent.
     pub session_timeout_ms: i32,
     /// How long it may take to synchronise.

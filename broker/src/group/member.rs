@@ -1,0 +1,80 @@
+//! One member of a group, and how a request says who it is from.
+
+use std::time::Duration;
+
+use super::join::Join;
+
+/// How a request names its member.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    /// Given by us; empty: none yet.
+    pub(crate) member_id: &'a str,
+    /// Kafka's `group.instance.id` (KIP-345).
+    pub(crate) instance_id: Option<&'a str>,
+}
+
+/// A member, whatever its role.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) member_id: String,
+    pub(super) instance_id: Option<String>,
+    pub(super) client_id: String,
+    pub(super) client_host: String,
+    pub(super) software: String,
+    pub(super) session_timeout: Duration,
+    pub(super) rebalance_timeout: Duration,
+    /// Its own choice: the first that it offers.
+    pub(super) protocol: String,
+    /// What it was told when it last joined.
+    pub(super) generation: i32,
+    /// Monotonic; when its session ends.
+    pub(super) expires: Duration,
+    /// Wall clock, ms; since when it is a member, or active if it is.
+    pub(super) since_ms: i64,
+}
+
+impl Member {
+    /// A member as its JoinGroup describes it.
+    pub(super) fn new(join: &Join<'_>, member_id: String, since_ms: i64) -> Self {
+        let mut member = Self {
+            member_id,
+            instance_id: join.caller.instance_id.map(str::to_owned),
+            client_id: String::new(),
+            client_host: String::new(),
+            software: String::new(),
+            session_timeout: Duration::ZERO,
+            rebalance_timeout: Duration::ZERO,
+            protocol: String::new(),
+            generation: 0,
+            expires: Duration::ZERO,
+            since_ms,
+        };
+        member.update(join);
+        member
+    }
+
+    /// Takes over what a later JoinGroup says.
+    pub(super) fn update(&mut self, join: &Join<'_>) {
+        join.client_id.clone_into(&mut self.client_id);
+        join.client_host.clone_into(&mut self.client_host);
+        join.software.clone_into(&mut self.software);
+        join.protocol.clone_into(&mut self.protocol);
+        self.session_timeout = millis(join.session_timeout_ms);
+        self.rebalance_timeout = millis(join.rebalance_timeout_ms);
+    }
+
+    /// Extends the session.
+    pub(super) fn touch(&mut self, now: Duration) {
+        self.expires = now + self.session_timeout;
+    }
+
+    /// For the history and people.
+    pub(super) fn who(&self) -> String {
+        format!("{}@{}", self.client_id, self.client_host)
+    }
+}
+
+/// Not negative.
+pub(super) fn millis(ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}

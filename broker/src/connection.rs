@@ -229,12 +229,7 @@ impl Connection {
 
     /// Runs the handler; meanwhile reads ahead, which notices a client that hangs up.
     async fn handle(&mut self, header: &RequestHeader, request: Request) -> Result<Answer, End> {
-        let mut handler = pin!(dispatch(
-            &self.shared,
-            &self.session,
-            header.version,
-            request
-        ));
+        let mut handler = pin!(dispatch(&self.shared, &self.session, header, request));
         loop {
             let reads_ahead = self.incoming.buffered() < READ_AHEAD_BYTES;
             tokio::select! {

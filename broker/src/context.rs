@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -27,6 +27,7 @@ use crate::{
     error_code::Refusal,
     fetch_session::FetchSessions,
     fetch_wait::FetchWaits,
+    group_service::{GroupService, LiveGroup},
     hush::Hush,
     limits,
     metrics::KafkaMetrics,
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) compression: HashMap<(String, String), Compression>,
     pub(crate) metrics: Arc<KafkaMetrics>,
     pub(crate) connections: ConnectionConfig,
+    pub(crate) groups: Arc<GroupService>,
     /// True once the broker stops: parked fetches answer, connections end.
     pub(crate) stop: watch::Receiver<bool>,
     /// Lines about clients that are refused.
@@ -88,6 +90,8 @@ pub(crate) struct Session {
     pub(crate) entrance: Arc<Entrance>,
     /// Who it is, as far as it was proven.
     pub(crate) principal: Principal,
+    /// Name and version of its library, as it says (KIP-511).
+    software: OnceLock<String>,
 }
 
 impl Session {
@@ -106,9 +110,31 @@ impl Session {
                 Some(_) => Principal::Unauthenticated,
                 None => Principal::Anonymous,
             },
+            software: OnceLock::new(),
         }
     }
+
+    /// What the client says about its library; only the first time counts, and only what can be shown.
+    pub(crate) fn says_software(&self, name: &str, version: &str) {
+        let shown = |c: &char| c.is_ascii_graphic();
+        let part = |text: &str| {
+            text.chars()
+                .take(SOFTWARE_CHARS)
+                .filter(shown)
+                .collect::<String>()
+        };
+        let software = format!("{} {}", part(name), part(version));
+        self.software.get_or_init(|| software.trim().to_owned());
+    }
+
+    /// Name and version of its library; empty if it did not say.
+    pub(crate) fn software(&self) -> &str {
+        self.software.get().map_or("", String::as_str)
+    }
 }
+
+/// Of each of name and version of a client's library.
+const SOFTWARE_CHARS: usize = 64;
 
 /// An IPv4 client of a dual-stack socket is told the IPv4 address it dialled.
 fn unmapped(address: IpAddr) -> IpAddr {
@@ -122,6 +148,8 @@ pub(crate) struct Context<'a> {
     pub(crate) session: &'a Session,
     /// Of the API, as the client asked.
     pub(crate) version: i16,
+    /// As the client calls itself; may be empty, or very long.
+    pub(crate) client_id: &'a str,
 }
 
 /// The one partition of a topic, checked and with its ends as of now.
@@ -188,11 +216,19 @@ impl Context<'_> {
 
     /// Whether the client may use the group with this id: for every API that names one.
     pub(crate) fn check_group(&self, group_id: &str) -> Result<(), Refusal> {
-        if self.session.principal.may_use_group(group_id) {
+        if group_id.is_empty() || group_id.len() > limits::GROUP_ID_BYTES {
+            return Err(Refusal::InvalidGroupId);
+        }
+        if self.may_use_group(group_id) {
             return Ok(());
         }
         self.deny("group", group_id);
         Err(Refusal::GroupAuthorizationFailed)
+    }
+
+    /// Whether the client may know of the group with this id.
+    pub(crate) fn may_use_group(&self, group_id: &str) -> bool {
+        self.session.principal.may_use_group(group_id)
     }
 
     /// Tells the operator what somebody asked for who may not have it.
@@ -203,6 +239,48 @@ impl Context<'_> {
             let name = shown(name);
             warn!(%peer, group, unsaid, "refused {what} {name}: not of this group's instance, or not this group");
         }
+    }
+
+    /// The group that the client means, if there is one, and if it may use it.
+    pub(crate) fn group(
+        &self,
+        catalog: &Catalog,
+        id: &str,
+    ) -> Result<Option<Arc<LiveGroup>>, Refusal> {
+        self.check_group(id)?;
+        Ok(self.shared.groups.find(catalog, id))
+    }
+
+    /// The group of a member: there is none in a group that is not there.
+    pub(crate) fn member_group(&self, id: &str) -> Result<Arc<LiveGroup>, Refusal> {
+        let found = self.group(&self.catalog(), id)?;
+        found.ok_or(Refusal::UnknownMemberId)
+    }
+
+    /// The same; it comes into being on first use. `named` is the instance of the first topic that the client names.
+    pub(crate) fn group_or_new(
+        &self,
+        catalog: &Catalog,
+        id: &str,
+        named: Option<InstanceNumber>,
+    ) -> Result<Arc<LiveGroup>, Refusal> {
+        self.check_group(id)?;
+        self.shared.groups.find_or_make(catalog, id, named)
+    }
+
+    /// Whose topic it is.
+    pub(crate) fn instance_of(&self, catalog: &Catalog, topic: &str) -> Option<InstanceNumber> {
+        catalog.topic_by_name(topic).map(|topic| topic.instance)
+    }
+
+    /// The client, for the history of groups.
+    pub(crate) fn who(&self) -> String {
+        let client: String = self
+            .client_id
+            .chars()
+            .take(limits::CLIENT_ID_CHARS)
+            .collect();
+        format!("{client}@{}", self.session.peer.ip().to_canonical())
     }
 
     /// Partition `index` of the topic called `name`.

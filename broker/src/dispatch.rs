@@ -3,21 +3,22 @@
 //! The versions are checked before (`headwater_protocol::api`), and here what the principal may call at all
 //! ([`crate::auth::authorize`]); topics and groups are judged one by one, by the handlers.
 
-use headwater_protocol::{refusal::refuse, request::Request, response::Response};
+use headwater_protocol::{
+    refusal::refuse,
+    request::{Request, RequestHeader},
+    response::Response,
+};
 use kafka_protocol::messages::{DescribeConfigsRequest, FetchRequest};
 
 use crate::{
-    api,
+    api::{
+        self, delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups,
+        offset_commit, offset_delete, offset_fetch, sync_group,
+    },
     auth::authorize::{Access, access},
     budget::Share,
     context::{Context, Session, Shared},
     error_code::{Reason, Refusal},
-};
-
-/// The group APIs. They are not listed; this is for clients that do not look.
-const NO_GROUPS: Reason = Reason {
-    refusal: Refusal::GroupAuthorizationFailed,
-    message: "consumer groups are not served: assign partitions in the client",
 };
 
 /// What concerns the broker as a whole, to a group's account.
@@ -39,13 +40,14 @@ pub(crate) struct Answer {
 pub(crate) async fn dispatch(
     shared: &Shared,
     session: &Session,
-    version: i16,
+    header: &RequestHeader,
     request: Request,
 ) -> Answer {
     let ctx = &Context {
         shared,
         session,
-        version,
+        version: header.version,
+        client_id: header.client_id.as_deref().unwrap_or_default(),
     };
     match access(request.api(), &session.principal) {
         Access::Allowed | Access::Own => {}
@@ -82,16 +84,16 @@ pub(crate) async fn dispatch(
         Request::SaslAuthenticate(_) => {
             return refuse_all(ctx, request, api::sasl_authenticate::REASON);
         }
-        Request::OffsetCommit(_)
-        | Request::OffsetFetch(_)
-        | Request::JoinGroup(_)
-        | Request::Heartbeat(_)
-        | Request::LeaveGroup(_)
-        | Request::SyncGroup(_)
-        | Request::DescribeGroups(_)
-        | Request::ListGroups(_)
-        | Request::DeleteGroups(_)
-        | Request::OffsetDelete(_) => return refuse_all(ctx, request, NO_GROUPS),
+        Request::JoinGroup(it) => Response::JoinGroup(join_group::handle(ctx, it).await),
+        Request::SyncGroup(it) => Response::SyncGroup(sync_group::handle(ctx, it).await),
+        Request::Heartbeat(it) => Response::Heartbeat(heartbeat::handle(ctx, it).await),
+        Request::LeaveGroup(it) => Response::LeaveGroup(leave_group::handle(ctx, it).await),
+        Request::OffsetCommit(it) => Response::OffsetCommit(offset_commit::handle(ctx, it).await),
+        Request::OffsetFetch(it) => Response::OffsetFetch(offset_fetch::handle(ctx, it).await),
+        Request::ListGroups(it) => Response::ListGroups(list_groups::handle(ctx, it).await),
+        Request::DescribeGroups(it) => Response::DescribeGroups(describe_groups::handle(ctx, it).await),
+        Request::DeleteGroups(it) => Response::DeleteGroups(delete_groups::handle(ctx, it).await),
+        Request::OffsetDelete(it) => Response::OffsetDelete(offset_delete::handle(ctx, it).await),
         Request::DescribeConfigs(request) => return describe_configs(ctx, request),
         Request::DescribeLogDirs(request) => {
             Response::DescribeLogDirs(api::describe_log_dirs::handle(ctx, request))

@@ -41,6 +41,7 @@ mod departure;
 mod fence;
 mod join;
 mod member;
+pub(crate) mod subscription;
 mod sync;
 #[cfg(test)]
 mod tests;

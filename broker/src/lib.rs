@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 mod fetch_session;
 pub mod fetch_wait;
+pub mod group_service;
 pub mod hush;
 pub mod instance;
 pub mod limits;

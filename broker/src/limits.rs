@@ -99,6 +99,33 @@ pub const SYNC_MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// Topic name, bytes (Kafka's `Topic.MAX_NAME_LENGTH`).
 pub const TOPIC_NAME_BYTES: usize = 249;
 
+/// Kafka's `group.id`, bytes; and `group.instance.id`, which Kafka's clients bound as they do topic names.
+pub const GROUP_ID_BYTES: usize = 249;
+
+/// How much of a client's id a member id begins with, characters.
+pub const CLIENT_ID_CHARS: usize = 64;
+
+/// Groups that come into being on first use, over all instances (design section 5).
+pub const FIRST_USE_GROUPS_MAX: usize = 1_000;
+
+/// How long the broker runs without a member and commit of a group of first use before it vanishes.
+pub const FIRST_USE_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often that time is counted and noted.
+pub const IDLE_NOTE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// How late the end of a session may be noticed.
+pub const GROUP_TICK: Duration = Duration::from_millis(100);
+
+/// The groups' positions are copied this long after they changed, at most.
+pub const POSITIONS_COPY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Writes of groups that wait for a sync; whoever comes then waits for room.
+pub const GROUP_WRITES_QUEUED: usize = 256;
+
+/// Positions in one OffsetFetch response, over all groups that it asks for.
+pub const OFFSET_FETCH_POSITIONS_MAX: usize = 100_000;
+
 /// Instance and feed name, characters.
 pub const NAME_CHARS: usize = 63;
 

@@ -14,6 +14,7 @@ use crate::{
     auth::stored_verifiers,
     certificate::Certificate,
     context::Shared,
+    group_service::GroupService,
     instance::{InstanceView, RunningInstance},
     limits::STOP_INSTANCES,
 };
@@ -51,6 +52,12 @@ impl RunningBroker {
     /// The tracked databases.
     pub fn instances(&self) -> impl Iterator<Item = &InstanceView> {
         self.instances.iter().map(|instance| &instance.view)
+    }
+
+    /// The consumer groups.
+    #[must_use]
+    pub fn groups(&self) -> &Arc<GroupService> {
+        &self.shared.groups
     }
 
     /// Names of all topics, in the order they came into being.
@@ -140,6 +147,7 @@ impl RunningBroker {
         let drained = async { while self.servers.join_next().await.is_some() {} };
         let closed = close(self.instances);
         let ((), closed) = tokio::join!(drained, closed);
+        Arc::clone(&self.shared.groups).stop().await;
         self.http.abort();
         // The router holds the data directory; a cancelled task is an error of no interest.
         drop(self.http.await);

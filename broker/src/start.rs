@@ -6,6 +6,7 @@ use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 use headwater_protocol::batch::Compression;
 use headwater_storage::{
     DataDirectory, InstanceNumber, Journal, Log, RetentionLimits, StorageError, StoreOptions,
+    catalog::group_rules::GROUPS_PER_INSTANCE,
 };
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -22,6 +23,7 @@ use crate::{
     context::Shared,
     fetch_session::FetchSessions,
     fetch_wait::FetchWaits,
+    group_service::{GroupService, GroupSetup},
     http::{HttpServer, HttpState},
     hush::Hush,
     instance::{self, RunningInstance, Surroundings},
@@ -91,12 +93,15 @@ impl Broker {
         let [requests, strangers, responses] = Shared::budgets();
         let auth = auth(&config, &directory)?;
         let retention = retention(&directory, &config.instances);
+        let readers = readers(&logs);
+        let groups = start_groups(clock, &directory, &readers, &failed).await?;
         let shared = Arc::new(Shared {
             clock,
             retention,
             directory,
             auth,
-            logs: readable(&logs),
+            logs: readers,
+            groups: Arc::clone(&groups),
             waits: Arc::new(FetchWaits::default()),
             fetch_sessions: FetchSessions::default(),
             requests,
@@ -127,6 +132,7 @@ impl Broker {
         let http_address = http.tcp_address();
         let addresses = listeners.iter().map(Listener::address).collect();
         let servers = serve(listeners, &shared);
+        tokio::spawn(groups.run(stopped.clone()));
         let state = HttpState {
             registry,
             instances: views,
@@ -168,12 +174,6 @@ fn compression(instances: &[InstanceConfig]) -> HashMap<(String, String), Compre
         pairs
     };
     instances.iter().flat_map(of_instance).collect()
-}
-
-fn readable(logs: &Logs) -> HashMap<InstanceNumber, Arc<Log>> {
-    let logs = logs.iter();
-    logs.map(|(number, (_, log))| (*number, Arc::clone(log)))
-        .collect()
 }
 
 fn auth(config: &BrokerConfig, directory: &Arc<DataDirectory>) -> Result<Auth, StartError> {
@@ -240,6 +240,36 @@ async fn open(
             "opening the data directory panicked: {panic}"
         ))
         .into()),
+    }
+}
+
+/// The logs without their writers.
+fn readers(logs: &Logs) -> HashMap<InstanceNumber, Arc<Log>> {
+    let logs = logs.iter();
+    logs.map(|(number, (_, log))| (*number, Arc::clone(log)))
+        .collect()
+}
+
+/// Reads the groups, off the runtime since it reads the disk.
+async fn start_groups(
+    clock: Clock,
+    directory: &Arc<DataDirectory>,
+    logs: &HashMap<InstanceNumber, Arc<Log>>,
+    failed: &watch::Sender<Option<String>>,
+) -> Result<Arc<GroupService>, StartError> {
+    let setup = GroupSetup {
+        clock,
+        directory: Arc::clone(directory),
+        logs: logs.clone(),
+        groups_max: GROUPS_PER_INSTANCE,
+        failed: failed.clone(),
+    };
+    let starting = tokio::task::spawn_blocking(move || GroupService::start(setup)).await;
+    match starting {
+        Ok(started) => Ok(started?),
+        Err(panic) => {
+            Err(StorageError::Damaged(format!("opening the groups panicked: {panic}")).into())
+        }
     }
 }
 

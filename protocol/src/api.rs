@@ -9,9 +9,6 @@
 //!   are never used by a client that sees 12; one that sends them is disconnected, as by Kafka 4.
 //! - The group APIs keep their low minimums: librdkafka before 2.11.1 switches off group consumption
 //!   unless JoinGroup 0 or 1, OffsetCommit 1 or 2 and FindCoordinator 0 are among them.
-//! - A row marked `unlisted` is decoded and refused, and ApiVersions does not tell of it: what no
-//!   handler serves yet. librdkafka then says clearly that the broker has no groups, and assignment
-//!   works.
 //! - No features (KIP-584) are announced, so that clients do not expect the newer group protocol.
 
 use kafka_protocol::messages::{ApiVersionsResponse, api_versions_response::ApiVersion};
@@ -98,8 +95,6 @@ pub struct Served {
     pub decoded_from: i16,
     /// First version with compact lengths and tagged fields (KIP-482).
     pub first_flexible: i16,
-    /// Whether ApiVersions tells of it. One that is not listed is decoded, and refused by error code.
-    pub listed: bool,
 }
 
 /// Every API that is served, by key.
@@ -109,15 +104,15 @@ pub static SERVED: [Served; 30] = [
     row(Api::Fetch,                       1, "Fetch",                      [4, 16],4, 12),
     row(Api::ListOffsets,                 2, "ListOffsets",                [1, 9], 1, 6),
     row(Api::Metadata,                    3, "Metadata",                   [0, 12],0, 9),
-    row(Api::OffsetCommit,                8, "OffsetCommit",               [1, 9], 1, 8).unlisted(),
-    row(Api::OffsetFetch,                 9, "OffsetFetch",                [1, 9], 1, 6).unlisted(),
+    row(Api::OffsetCommit,                8, "OffsetCommit",               [1, 9], 1, 8),
+    row(Api::OffsetFetch,                 9, "OffsetFetch",                [1, 9], 1, 6),
     row(Api::FindCoordinator,            10, "FindCoordinator",            [0, 5], 0, 3),
-    row(Api::JoinGroup,                  11, "JoinGroup",                  [0, 9], 0, 6).unlisted(),
-    row(Api::Heartbeat,                  12, "Heartbeat",                  [0, 4], 0, 4).unlisted(),
-    row(Api::LeaveGroup,                 13, "LeaveGroup",                 [0, 5], 0, 4).unlisted(),
-    row(Api::SyncGroup,                  14, "SyncGroup",                  [0, 5], 0, 4).unlisted(),
-    row(Api::DescribeGroups,             15, "DescribeGroups",             [0, 6], 0, 5).unlisted(),
-    row(Api::ListGroups,                 16, "ListGroups",                 [0, 5], 0, 3).unlisted(),
+    row(Api::JoinGroup,                  11, "JoinGroup",                  [0, 9], 0, 6),
+    row(Api::Heartbeat,                  12, "Heartbeat",                  [0, 4], 0, 4),
+    row(Api::LeaveGroup,                 13, "LeaveGroup",                 [0, 5], 0, 4),
+    row(Api::SyncGroup,                  14, "SyncGroup",                  [0, 5], 0, 4),
+    row(Api::DescribeGroups,             15, "DescribeGroups",             [0, 6], 0, 5),
+    row(Api::ListGroups,                 16, "ListGroups",                 [0, 5], 0, 3),
     row(Api::SaslHandshake,              17, "SaslHandshake",              [0, 1], 0, NEVER),
     row(Api::ApiVersions,                18, "ApiVersions",                [0, 4], 0, 3),
     row(Api::CreateTopics,               19, "CreateTopics",               [2, 7], 2, 5),
@@ -130,10 +125,10 @@ pub static SERVED: [Served; 30] = [
     row(Api::DescribeLogDirs,            35, "DescribeLogDirs",            [1, 4], 1, 2),
     row(Api::SaslAuthenticate,           36, "SaslAuthenticate",           [0, 2], 0, 2),
     row(Api::CreatePartitions,           37, "CreatePartitions",           [0, 3], 0, 2),
-    row(Api::DeleteGroups,               42, "DeleteGroups",               [0, 2], 0, 2).unlisted(),
+    row(Api::DeleteGroups,               42, "DeleteGroups",               [0, 2], 0, 2),
     row(Api::IncrementalAlterConfigs,    44, "IncrementalAlterConfigs",    [0, 1], 0, 1),
     row(Api::ListPartitionReassignments, 46, "ListPartitionReassignments", [0, 0], 0, 0),
-    row(Api::OffsetDelete,               47, "OffsetDelete",               [0, 0], 0, NEVER).unlisted(),
+    row(Api::OffsetDelete,               47, "OffsetDelete",               [0, 0], 0, NEVER),
     row(Api::DescribeCluster,            60, "DescribeCluster",            [0, 2], 0, 0),
 ];
 
@@ -160,7 +155,6 @@ const fn row(
         max,
         decoded_from,
         first_flexible,
-        listed: true,
     }
 }
 
@@ -183,11 +177,6 @@ impl Api {
 }
 
 impl Served {
-    const fn unlisted(mut self) -> Self {
-        self.listed = false;
-        self
-    }
-
     /// The row with Kafka's number `key`.
     pub fn by_key(key: i16) -> Option<&'static Self> {
         SERVED.iter().find(|row| row.key == key)
@@ -210,9 +199,9 @@ impl Served {
     }
 }
 
-/// The answer to ApiVersions: what is listed of the table, and no features.
+/// The answer to ApiVersions: the table, and no features.
 pub fn api_versions_response() -> ApiVersionsResponse {
-    let listed = SERVED.iter().filter(|row| row.listed).map(|row| {
+    let listed = SERVED.iter().map(|row| {
         ApiVersion::default()
             .with_api_key(row.key)
             .with_min_version(row.min)

@@ -270,7 +270,7 @@ fn a_group_of_first_use_vanishes_without_a_trace_and_one_of_the_catalog_keeps_it
         store.write(&[write]).expect("writes");
     }
     assert_eq!(store.first_uses().expect("reads"), [(first, record)]);
-    assert_eq!(store.memberships()[&SYNC], membership);
+    assert_eq!(store.membership(SYNC), membership);
     store.forget(first).expect("forgets");
     store.forget(SYNC).expect("forgets");
     drop(store);
@@ -355,7 +355,7 @@ fn without_sled_the_positions_come_from_the_copy_and_every_group_is_marked() {
         );
     }
     assert!(
-        store.memberships()[&SYNC].generation > 5,
+        store.membership(SYNC).generation > 5,
         "no generation is given twice"
     );
     store

@@ -4,7 +4,8 @@
 //!
 //! Behaviour
 //! - a version above ours does not get here: the decoder asks for the answer in the form of v0 with error 35
-//! - the client's software name and version are not judged (Kafka answers 42 to odd ones)
+//! - the client's software name and version are shown with the groups it joins, and not judged (Kafka answers 42 to
+//!   odd ones)
 //! - no features are told, so that no client switches to a transaction or group protocol that is not here
 //!
 //! Versions
@@ -18,6 +19,10 @@ use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::context::Context;
 
 /// Never fails.
-pub(crate) fn handle(_ctx: &Context<'_>, _request: ApiVersionsRequest) -> ApiVersionsResponse {
+pub(crate) fn handle(ctx: &Context<'_>, request: ApiVersionsRequest) -> ApiVersionsResponse {
+    ctx.session.says_software(
+        &request.client_software_name,
+        &request.client_software_version,
+    );
     api::api_versions_response()
 }

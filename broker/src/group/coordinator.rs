@@ -63,7 +63,7 @@ pub(crate) struct Decision<T> {
 
 impl<T> Decision<T> {
     /// Nothing to remember.
-    pub(super) fn only(answer: T) -> Self {
+    pub(crate) fn only(answer: T) -> Self {
         Self {
             answer,
             write: None,
@@ -190,6 +190,14 @@ impl Coordinator {
     /// Whether there is nothing to wait for either.
     pub(crate) fn is_quiet(&self) -> bool {
         self.members.is_empty() && self.pending.is_empty()
+    }
+
+    /// What a second consumer is told.
+    pub(crate) fn mode(&self) -> &'static str {
+        match self.mode {
+            GroupMode::Exclusive => "exclusive",
+            GroupMode::Reject => "reject",
+        }
     }
 
     /// From now on, for who joins from now on.

@@ -52,9 +52,10 @@ impl Coordinator {
             Ok(decision) => decision,
             Err(refusal) => Decision::only(Joined::Refused {
                 refusal,
-                member_id: match refusal {
-                    Refusal::MemberIdRequired => join.fresh_id.to_owned(),
-                    _ => join.caller.member_id.to_owned(),
+                member_id: if refusal == Refusal::MemberIdRequired {
+                    join.fresh_id.to_owned()
+                } else {
+                    join.caller.member_id.to_owned()
                 },
             }),
         }

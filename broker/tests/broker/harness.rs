@@ -72,6 +72,23 @@ impl Harness {
         harness
     }
 
+    /// Stops the broker and starts another on the same data.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { broker, data, .. } = self;
+        broker.stop().await.unwrap();
+        let (feeder, broker) = start_on(data.path().to_owned(), Settings::default())
+            .await
+            .unwrap();
+        let harness = Self {
+            broker,
+            feeder,
+            data,
+            position: 100,
+        };
+        harness.client().await.until_topic(ORDERS).await;
+        harness
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.broker.kafka_addresses()[0]
     }

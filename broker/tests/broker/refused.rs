@@ -2,8 +2,9 @@
 
 use kafka_protocol::messages::{
     AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeAclsRequest, IncrementalAlterConfigsRequest, JoinGroupRequest,
-    ListGroupsRequest, SaslAuthenticateRequest, SaslHandshakeRequest, alter_configs_request,
+    DeleteTopicsRequest, DescribeAclsRequest, DescribeClusterRequest,
+    IncrementalAlterConfigsRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+    alter_configs_request,
     create_partitions_request::CreatePartitionsTopic,
     create_topics_request::CreatableTopic,
     delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
@@ -103,20 +104,4 @@ pub(crate) async fn incremental_alter_configs(client: &mut Client, version: i16)
         answer.responses[0].error_code, POLICY_VIOLATION,
         "v{version}"
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_is_not_listed_is_refused_and_the_connection_lives() {
-    let harness = Harness::start().await;
-    let mut client = harness.client().await;
-    let join = client.ask(&JoinGroupRequest::default(), 5).await;
-    assert_eq!(join.error_code, 30);
-    assert_eq!(
-        client
-            .ask(&ListGroupsRequest::default(), 4)
-            .await
-            .error_code,
-        30
-    );
-    assert_eq!(client.metadata().await.topics.len(), 2);
 }

@@ -175,6 +175,14 @@ impl Catalog {
         }
     }
 
+    /// The last deleted group that had this id or name: its history may still be asked for.
+    #[must_use]
+    pub fn deleted_group(&self, id_or_name: &str) -> Option<&Arc<Group>> {
+        let named = |group: &Group| group.id == id_or_name || group.name == id_or_name;
+        let mut newest_first = self.groups.values().rev();
+        newest_first.find(|group| group.deleted && named(group))
+    }
+
     /// The number that the next new group must have.
     #[must_use]
     pub fn next_group(&self) -> GroupNumber {

@@ -68,7 +68,7 @@ pub(super) fn write(
     for group in catalog.groups() {
         groups.push(CopiedGroup {
             number: group.number,
-            generation: store.generation(group.number),
+            generation: store.membership(group.number).generation,
             id: group.id.clone(),
             positions: store.positions(group.number)?,
         });

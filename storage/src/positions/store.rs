@@ -107,14 +107,12 @@ impl PositionStore {
         })
     }
 
-    /// Generation and active member of every group that ever had one.
+    /// Generation and active member of a group; none of both if it never had one.
     #[must_use]
-    pub fn memberships(&self) -> HashMap<GroupNumber, Membership> {
-        let groups = self.groups();
-        let memberships = groups
-            .iter()
-            .map(|(group, known)| (*group, known.membership.clone()));
-        memberships.collect()
+    pub fn membership(&self, group: GroupNumber) -> Membership {
+        self.groups()
+            .get(&group)
+            .map_or_else(Membership::default, |known| known.membership.clone())
     }
 
     /// Whether the group's positions are those of a copy, and nobody has moved them since.
@@ -243,13 +241,6 @@ impl PositionStore {
         written.map(|()| true)
     }
 
-    /// The generation of a group's last active member; 0 for none.
-    pub(super) fn generation(&self, group: GroupNumber) -> i32 {
-        self.groups()
-            .get(&group)
-            .map_or(0, |known| known.membership.generation)
-    }
-
     fn groups(&self) -> MutexGuard<'_, HashMap<GroupNumber, Known>> {
         // A writer that panicked answered nobody; what it left is at worst an entry that was not stored.
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
@@ -258,7 +249,7 @@ impl PositionStore {
     /// What a write changes, in pieces that must be applied whole.
     fn units(&self, known: &mut Known, write: &GroupWrite) -> Result<Vec<MetaBatch>, StorageError> {
         let mut units = Vec::new();
-        if let Some(event) = self.event_to_keep(known, write) {
+        if let Some(event) = self.event_to_keep(known, write)? {
             units.extend(self.history_units(known, write, event)?);
         }
         for (at, position) in &write.positions {
@@ -282,10 +273,31 @@ impl PositionStore {
         Ok(units)
     }
 
-    fn event_to_keep<'a>(&self, known: &Known, write: &'a GroupWrite) -> Option<&'a GroupEvent> {
-        let event = write.event.as_ref()?;
-        let thinned = *event == GroupEvent::Commit && !known.history.wants_commit(write.at_ms);
-        (!thinned).then_some(event)
+    /// An ordinary commit once a minute; whatever moves the group back, always.
+    fn event_to_keep<'a>(
+        &self,
+        known: &Known,
+        write: &'a GroupWrite,
+    ) -> Result<Option<&'a GroupEvent>, StorageError> {
+        let Some(event) = write.event.as_ref() else {
+            return Ok(None);
+        };
+        let ordinary = *event == GroupEvent::Commit && !known.history.wants_commit(write.at_ms);
+        let kept = !ordinary || self.goes_back(write)?;
+        Ok(kept.then_some(event))
+    }
+
+    fn goes_back(&self, write: &GroupWrite) -> Result<bool, StorageError> {
+        for (at, to) in &write.positions {
+            let from = self.position(write.group, *at)?;
+            let back = from
+                .zip(to.as_ref())
+                .is_some_and(|(from, to)| to.offset < from.offset);
+            if back {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn history_units(

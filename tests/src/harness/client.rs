@@ -1,4 +1,5 @@
-//! Stock Kafka clients as processes: kcat, confluent-kafka (Python), kafka-clients (Java). All read by assignment.
+//! Stock Kafka clients as processes: kcat, confluent-kafka (Python), kafka-clients (Java).
+//! These read by assignment; members of groups are in `member`.
 
 use std::{
     fs::{self, File},
@@ -279,24 +280,32 @@ impl Reading {
     }
 }
 
-fn kcat(bootstrap: &str, arguments: &[&str]) -> Command {
+pub(super) fn kcat(bootstrap: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("kcat");
     command.args(["-b", bootstrap, "-m", "20"]).args(arguments);
     command
 }
 
 fn python(bootstrap: &str, arguments: &[&str]) -> Command {
+    python_script("reader.py", bootstrap, arguments)
+}
+
+pub(super) fn python_script(script: &str, bootstrap: &str, arguments: &[&str]) -> Command {
     // Not resolved: a venv's interpreter is a link, and knows its venv by the link's place.
     let interpreter: PathBuf = installed("venv").join("bin/python");
     let mut command = Command::new(interpreter);
     command
-        .arg(repository().join("tests/python/reader.py"))
+        .arg(repository().join("tests/python").join(script))
         .arg(bootstrap)
         .args(arguments);
     command
 }
 
 fn java(bootstrap: &str, arguments: &[&str]) -> Command {
+    java_class("Reader", bootstrap, arguments)
+}
+
+pub(super) fn java_class(class: &str, bootstrap: &str, arguments: &[&str]) -> Command {
     let home = installed("java");
     let classes = |name: &str| Path::new(&home).join(name).display().to_string();
     let mut command = Command::new("java");
@@ -308,7 +317,7 @@ fn java(bootstrap: &str, arguments: &[&str]) -> Command {
         "-cp",
     ]);
     command.arg(format!("{}:{}", classes("classes"), classes("lib/*")));
-    command.args(["Reader", bootstrap]).args(arguments);
+    command.args([class, bootstrap]).args(arguments);
     command
 }
 

@@ -91,7 +91,9 @@ pub(crate) async fn dispatch(
         Request::OffsetCommit(it) => Response::OffsetCommit(offset_commit::handle(ctx, it).await),
         Request::OffsetFetch(it) => Response::OffsetFetch(offset_fetch::handle(ctx, it).await),
         Request::ListGroups(it) => Response::ListGroups(list_groups::handle(ctx, it).await),
-        Request::DescribeGroups(it) => Response::DescribeGroups(describe_groups::handle(ctx, it).await),
+        Request::DescribeGroups(it) => {
+            Response::DescribeGroups(describe_groups::handle(ctx, it).await)
+        }
         Request::DeleteGroups(it) => Response::DeleteGroups(delete_groups::handle(ctx, it).await),
         Request::OffsetDelete(it) => Response::OffsetDelete(offset_delete::handle(ctx, it).await),
         Request::DescribeConfigs(request) => return describe_configs(ctx, request),

@@ -303,7 +303,7 @@ fn every_api_has_a_file_whose_header_tells_the_versions_of_the_table() {
         }
     }
     // What has no handler is not listed.
-    let listed = SERVED.iter().filter(|row| row.listed);
+    let listed = SERVED.iter();
     let bare: Vec<_> = listed
         .map(|row| snake_case(row.name))
         .filter(|name| rows.contains_key(name))

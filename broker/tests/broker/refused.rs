@@ -2,9 +2,8 @@
 
 use kafka_protocol::messages::{
     AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeAclsRequest, DescribeClusterRequest,
-    IncrementalAlterConfigsRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
-    alter_configs_request,
+    DeleteTopicsRequest, DescribeAclsRequest, IncrementalAlterConfigsRequest,
+    SaslAuthenticateRequest, SaslHandshakeRequest, alter_configs_request,
     create_partitions_request::CreatePartitionsTopic,
     create_topics_request::CreatableTopic,
     delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
@@ -12,11 +11,7 @@ use kafka_protocol::messages::{
     incremental_alter_configs_request,
 };
 
-use crate::{
-    harness::{Harness, ORDERS},
-    versions::name,
-    wire::Client,
-};
+use crate::{harness::ORDERS, versions::name, wire::Client};
 
 const ILLEGAL_SASL_STATE: i16 = 34;
 const POLICY_VIOLATION: i16 = 44;

@@ -127,12 +127,12 @@ pub struct PostgresConfig {
     pub first_failure_ends: bool,
 }
 
-/// One rendering of an instance's changes into topics, one topic per table.
+/// One rendering of an instance's changes into topics. The format decides the layout.
 #[derive(Debug, Clone)]
 pub struct FeedConfig {
     /// 1-63 of `[A-Za-z0-9_-]`.
     pub name: String,
-    /// Topics are `<prefix>.<schema>.<table>`.
+    /// Topics are `<prefix>.<schema>.<table>`, or the one topic `<prefix>` of a stream.
     pub prefix: String,
     /// How a change becomes a record.
     pub format: FeedFormat,

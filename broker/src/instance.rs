@@ -105,7 +105,7 @@ pub(crate) fn find_or_make(
 pub(crate) fn start(
     config: InstanceConfig,
     number: InstanceNumber,
-    (journal, log): (Journal, Arc<Log>),
+    (mut journal, log): (Journal, Arc<Log>),
     surroundings: Surroundings,
 ) -> Result<RunningInstance, StorageError> {
     let position = journal.position(SOURCE).map(<[u8]>::to_vec);
@@ -113,13 +113,9 @@ pub(crate) fn start(
         &surroundings.directory,
         number,
         &config.feeds,
-        position.as_deref(),
+        (&mut journal, position.as_deref()),
     )?;
-    let formats = config
-        .feeds
-        .iter()
-        .map(|feed| feed.format.clone())
-        .collect();
+    let formats = feeds::formats(&config.feeds, &feeds, &journal);
     let compressions = config.feeds.iter().map(|feed| feed.compression).collect();
     let source = RunningSource::start(
         &config.name,

@@ -107,6 +107,7 @@ fn capture(rows: usize) -> (Duration, usize) {
         system_id: 1,
         timeline: 1,
         database: "shop".to_owned(),
+        server_version: "15.18 (Debian 15.18-0+deb12u1)".to_owned(),
         feeds: vec![FeedFormat::DebeziumJson {
             preset: Preset::Flink,
             name: "shop".to_owned(),

@@ -4,11 +4,14 @@
 //! into buffers of its own, which the encoded record borrows until the batch has copied them.
 
 mod debezium_json;
+pub mod dts_avro;
+mod dts_stream;
 mod json;
 
 use headwater_protocol::batch::Header;
 
 use crate::event::{ChangeOrigin, Row, RowChange};
+use crate::group::gather::Gather;
 use crate::table::{Table, TableKey};
 
 pub(crate) use json::TooLarge;
@@ -23,6 +26,39 @@ pub enum FeedFormat {
         /// `source.name`: the topic prefix.
         name: String,
     },
+    /// DTS's Avro records (`docs/decisions/0016-dts-feed.md`).
+    DtsAvro {
+        /// Of the next record, which is the end offset of its topic: a record's id is its offset.
+        next_id: i64,
+    },
+}
+
+/// Where the records of a feed go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// A topic for each table.
+    PerTable,
+    /// One topic for the whole database, in commit order, with the transactions' boundaries.
+    Stream,
+}
+
+impl FeedFormat {
+    /// The layout that the format is made for, and the only one it is served in.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        match self {
+            Self::DebeziumJson { .. } => Layout::PerTable,
+            Self::DtsAvro { .. } => Layout::Stream,
+        }
+    }
+
+    /// Whether the format shows full old rows, so that tables without them lose something.
+    pub(crate) fn shows_full_old_rows(&self) -> bool {
+        match self {
+            Self::DebeziumJson { .. } => false,
+            Self::DtsAvro { .. } => true,
+        }
+    }
 }
 
 /// Dialects of `debezium-json`.
@@ -94,12 +130,15 @@ pub(crate) struct Oddities {
     pub(crate) unchanged: u64,
     /// Texts with bytes that are not UTF-8.
     pub(crate) repaired: u64,
+    /// Values shown as text, for want of a form in the format.
+    pub(crate) as_text: u64,
 }
 
 /// Renders the changes of one feed.
 #[derive(Debug)]
 pub(crate) enum Encoder {
     DebeziumJson(Box<debezium_json::DebeziumJson>),
+    DtsAvro(Box<dts_stream::DtsStream>),
 }
 
 impl Encoder {
@@ -117,6 +156,10 @@ impl Encoder {
                 let encoder = debezium_json::DebeziumJson::new(name, source, record_bytes_max);
                 Self::DebeziumJson(Box::new(encoder))
             }
+            FeedFormat::DtsAvro { next_id } => {
+                let encoder = dts_stream::DtsStream::new(source, *next_id, record_bytes_max);
+                Self::DtsAvro(Box::new(encoder))
+            }
         }
     }
 
@@ -124,6 +167,7 @@ impl Encoder {
     pub(crate) fn prepare(&mut self, table: &Table) {
         match self {
             Self::DebeziumJson(encoder) => encoder.prepare(table),
+            Self::DtsAvro(stream) => stream.prepare(table),
         }
     }
 
@@ -131,6 +175,7 @@ impl Encoder {
     pub(crate) fn is_prepared(&self, table: TableKey) -> bool {
         match self {
             Self::DebeziumJson(encoder) => encoder.is_prepared(table),
+            Self::DtsAvro(stream) => stream.encoder.is_prepared(table),
         }
     }
 
@@ -138,6 +183,7 @@ impl Encoder {
     pub(crate) fn forget_tables(&mut self) {
         match self {
             Self::DebeziumJson(encoder) => encoder.forget_tables(),
+            Self::DtsAvro(stream) => stream.encoder.forget_tables(),
         }
     }
 
@@ -145,18 +191,37 @@ impl Encoder {
     pub(crate) fn prepared_bytes(&self) -> usize {
         match self {
             Self::DebeziumJson(encoder) => encoder.prepared_bytes(),
+            Self::DtsAvro(stream) => stream.encoder.prepared_bytes(),
         }
     }
 
-    /// Renders one change of a prepared table.
-    pub(crate) fn encode<R: Row>(
-        &mut self,
-        table: TableKey,
-        change: &RowChange<R>,
-        origin: &ChangeOrigin,
-    ) -> Result<Encoded<'_>, TooLarge> {
+    /// The part of it that writes boundaries of transactions and heartbeats, if its feed has them.
+    pub(crate) fn stream(&mut self) -> Option<&mut dts_stream::DtsStream> {
         match self {
-            Self::DebeziumJson(encoder) => encoder.encode(table, change, origin),
+            Self::DebeziumJson(_) => None,
+            Self::DtsAvro(stream) => Some(stream),
+        }
+    }
+
+    /// Renders one change of a prepared table into the feed's open batch. `message_bytes`: what the source sent
+    /// for it.
+    pub(crate) fn append<R: Row>(
+        &mut self,
+        (gather, feed): (&mut Gather, usize),
+        table: TableKey,
+        (change, message_bytes): (&RowChange<R>, usize),
+        origin: &ChangeOrigin,
+    ) -> Result<(), TooLarge> {
+        match self {
+            Self::DebeziumJson(encoder) => {
+                let record = encoder.encode(table, change, origin)?;
+                let bytes = record.size();
+                let appended = gather.append((feed, Some(table)), origin.commit_time_ms, &record);
+                appended.map_err(|_| TooLarge { bytes })
+            }
+            Self::DtsAvro(stream) => {
+                stream.append((gather, feed), table, (change, message_bytes), origin)
+            }
         }
     }
 
@@ -164,6 +229,7 @@ impl Encoder {
     pub(crate) fn oddities(&self) -> Oddities {
         match self {
             Self::DebeziumJson(encoder) => encoder.oddities(),
+            Self::DtsAvro(stream) => stream.oddities(),
         }
     }
 }

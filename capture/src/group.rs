@@ -28,13 +28,13 @@ pub struct TransactionGroup {
     pub commit: Option<Commit>,
 }
 
-/// One finished batch of one table in one feed.
+/// One finished batch of one table, or of the stream of all tables, in one feed.
 #[derive(Debug)]
 pub struct TableBatch {
     /// Index of the feed in the source's configuration.
     pub feed: usize,
-    /// The table the records are of.
-    pub table: TableKey,
+    /// The table the records are of; `None` in a feed whose layout is one stream.
+    pub table: Option<TableKey>,
     /// Base offset 0, leader epoch 0: the log stamps both.
     pub batch: RecordBatch,
 }

@@ -38,6 +38,7 @@ impl Source {
             system_id: 1,
             timeline: 1,
             database: "shop".to_owned(),
+            server_version: "15.18 (Debian 15.18-0+deb12u1)".to_owned(),
             feeds: vec![FeedFormat::DebeziumJson {
                 preset: Preset::Flink,
                 name: "shop".to_owned(),
@@ -102,7 +103,7 @@ impl Source {
                         group
                             .batches
                             .iter()
-                            .all(|batch| self.told.contains(&batch.table))
+                            .all(|batch| batch.table.is_none_or(|table| self.told.contains(&table)))
                     );
                     self.in_parts = group.commit.is_none();
                     if let Some(commit) = group.commit {

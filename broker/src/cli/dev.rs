@@ -52,7 +52,7 @@ pub(super) struct DevArgs {
     /// Capture only these tables: schema.table with * and ?. May be given several times.
     #[arg(long, value_name = "PATTERN", num_args = 1)]
     tables: Vec<String>,
-    /// Which feeds, with commas between them.
+    /// Which feeds, with commas between them: tables (a topic for each table), dts (one topic for DTS clients).
     #[arg(long, value_name = "FEEDS", default_value = "tables")]
     feeds: String,
     /// How changes are written.
@@ -71,7 +71,6 @@ pub(super) struct Dev {
 
 /// Checks the arguments.
 pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
-    check_feeds(&args.feeds, &args.preset).map_err(Exit::Usage)?;
     let url = SourceUrl::parse(&args.source_url).map_err(|error| Exit::Usage(error.to_string()))?;
     let url = PasswordSources::from_environment()
         .complete(url)
@@ -80,6 +79,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         .instance
         .unwrap_or_else(|| instance_name(&url.database));
     check_name(&name).map_err(|why| Exit::Usage(format!("--instance {name:?}: {why}")))?;
+    let feeds = feeds(&args.feeds, &args.preset, &name).map_err(Exit::Usage)?;
     let tables = TableFilter::parse(&args.tables, &[])
         .map_err(|error| Exit::Usage(format!("--tables: {error}")))?;
     let listener = ListenerConfig::plaintext(args.kafka);
@@ -95,7 +95,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         first_failure_ends: true,
     };
     let instance = InstanceConfig {
-        feeds: vec![FeedConfig::tables(&name)],
+        feeds,
         name,
         source: SourceConfig::Postgres(Box::new(postgres)),
         retention: DEV_RETENTION,
@@ -193,25 +193,26 @@ async fn watch(broker: &RunningBroker, screen: &Screen) -> Never {
     }
 }
 
-fn check_feeds(feeds: &str, preset: &str) -> Result<(), String> {
-    for feed in feeds.split(',').map(str::trim) {
-        match feed {
-            "tables" => {}
-            "dts" => {
-                return Err(
-                    "--feeds dts is not in this version: leave it out, or write --feeds tables"
-                        .to_owned(),
-                );
-            }
+/// The feeds that `--feeds` names, with commas between them.
+fn feeds(asked: &str, preset: &str, instance: &str) -> Result<Vec<FeedConfig>, String> {
+    let mut feeds: Vec<FeedConfig> = Vec::new();
+    for name in asked.split(',').map(str::trim) {
+        let feed = match name {
+            "tables" => FeedConfig::tables(instance),
+            "dts" => FeedConfig::dts(instance),
             _ => {
                 return Err(format!(
-                    "--feeds {feed:?} is unknown: the feed of this version is tables"
+                    "--feeds {name:?} is unknown: the feeds of this version are tables and dts"
                 ));
             }
+        };
+        if feeds.iter().any(|known| known.name == feed.name) {
+            return Err(format!("--feeds names {name} twice"));
         }
+        feeds.push(feed);
     }
     match preset {
-        "flink" => Ok(()),
+        "flink" => Ok(feeds),
         "debezium" => Err(
             "--preset debezium is not in this version: leave it out, or write --preset flink"
                 .to_owned(),
@@ -260,6 +261,16 @@ impl FeedConfig {
             compression: Compression::None,
         }
     }
+
+    /// The feed for clients of Alibaba Cloud DTS: one topic, named as the instance.
+    #[must_use]
+    pub fn dts(instance: &str) -> Self {
+        Self {
+            name: "dts".to_owned(),
+            prefix: instance.to_owned(),
+            format: FeedFormat::DtsAvro { next_id: 0 },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -267,16 +278,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_yet_is_refused_by_name() {
-        assert_eq!(check_feeds("tables", "flink"), Ok(()));
-        for (feeds, preset, word) in [
-            ("dts", "flink", "dts"),
-            ("tables,dts", "flink", "dts"),
+    fn feeds_are_named_with_commas_between_them() {
+        let names = |asked: &str| -> Vec<String> {
+            let feeds = feeds(asked, "flink", "shop").expect("known feeds");
+            feeds.into_iter().map(|feed| feed.name).collect()
+        };
+        assert_eq!(names("tables"), ["tables"]);
+        assert_eq!(names("tables, dts"), ["tables", "dts"]);
+        assert_eq!(names("dts"), ["dts"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_by_name() {
+        for (asked, preset, word) in [
             ("tables", "debezium", "debezium"),
             ("tabels", "flink", "tabels"),
+            ("tables,tables", "flink", "twice"),
+            ("", "flink", "unknown"),
             ("tables", "spark", "spark"),
         ] {
-            let line = check_feeds(feeds, preset).expect_err("refused");
+            let line = feeds(asked, preset, "shop").expect_err("refused");
             assert!(line.contains(word), "{line}");
         }
     }

@@ -197,12 +197,11 @@ struct Tables {
 struct Feed {
     name: Spanned<String>,
     prefix: Option<Spanned<String>>,
-    #[serde(default)]
-    layout: Layout,
+    /// By default the one that the format is made for.
+    layout: Option<Spanned<Layout>>,
     #[serde(default)]
     format: Format,
-    #[serde(default)]
-    preset: PresetName,
+    preset: Option<Spanned<PresetName>>,
     #[serde(default)]
     compression: CompressionName,
 }
@@ -220,24 +219,24 @@ impl TryFrom<String> for CompressionName {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Layout {
-    #[default]
     PerTable,
+    Stream,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Format {
     #[default]
     DebeziumJson,
+    DtsAvro,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum PresetName {
-    #[default]
     Flink,
 }
 

@@ -1,8 +1,9 @@
 //! The configured feeds of an instance, found in the catalog or made there.
 
-use headwater_capture::encode::{FeedFormat, Preset};
+use headwater_capture::encode::{FeedFormat, Layout, Preset};
 use headwater_storage::{
-    CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, InstanceNumber, StorageError,
+    Catalog, CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, InstanceNumber, Journal,
+    StorageError, Topic, TopicNumber, catalog::random_id,
 };
 
 use crate::config::FeedConfig;
@@ -13,17 +14,20 @@ pub(super) struct RunningFeed {
     pub(super) number: FeedNumber,
     /// Topics are `<prefix>.<schema>.<table>`.
     pub(super) prefix: String,
+    /// The one topic of a stream.
+    pub(super) stream: Option<TopicNumber>,
 }
 
-/// In the order of the configuration. A new feed begins behind `position`, where the log stands.
+/// In the order of the configuration. A new feed begins behind the position where the log stands; the topic of a
+/// stream exists from then on.
 ///
 /// # Errors
-/// [`StorageError::Invalid`], naming the feed, if it was created differently.
+/// [`StorageError::Invalid`], naming the feed, if it was created differently, or if a stream's topic name is taken.
 pub(super) fn find_or_make(
     directory: &DataDirectory,
     instance: InstanceNumber,
     feeds: &[FeedConfig],
-    position: Option<&[u8]>,
+    (journal, position): (&mut Journal, Option<&[u8]>),
 ) -> Result<Vec<RunningFeed>, StorageError> {
     let mut running = Vec::new();
     for feed in feeds {
@@ -39,29 +43,109 @@ pub(super) fn find_or_make(
                 number
             }
         };
+        let stream = match feed.format.layout() {
+            Layout::PerTable => None,
+            Layout::Stream => Some(stream_topic(directory, instance, (number, feed), journal)?),
+        };
         running.push(RunningFeed {
             number,
             prefix: feed.prefix.clone(),
+            stream,
         });
     }
     Ok(running)
 }
 
+/// The topic of a stream: the prefix is its name.
+fn stream_topic(
+    directory: &DataDirectory,
+    instance: InstanceNumber,
+    (number, feed): (FeedNumber, &FeedConfig),
+    journal: &mut Journal,
+) -> Result<TopicNumber, StorageError> {
+    let catalog = directory.catalog();
+    if let Some(known) = find_stream(&catalog, instance, number) {
+        return Ok(known);
+    }
+    if catalog.topic_by_name(&feed.prefix).is_some() {
+        return Err(StorageError::Invalid(format!(
+            "feed {} would have the topic {}, which exists already: give the feed another prefix",
+            feed.name, feed.prefix
+        )));
+    }
+    let topic = Topic {
+        number: catalog.next_topic(),
+        id: random_id(),
+        name: feed.prefix.clone(),
+        instance,
+        feed: number,
+        table: None,
+        epochs: Topic::first_epoch(),
+    };
+    directory.change(vec![CatalogChange::Topic(topic.clone())])?;
+    journal.add_topic(&topic);
+    Ok(topic.number)
+}
+
+fn find_stream(
+    catalog: &Catalog,
+    instance: InstanceNumber,
+    feed: FeedNumber,
+) -> Option<TopicNumber> {
+    let mut topics = catalog.topics_of(instance);
+    let found = topics.find(|topic| topic.feed == feed && topic.table.is_none());
+    found.map(|topic| topic.number)
+}
+
+/// The formats of running feeds, each told where its topic stands.
+pub(super) fn formats(
+    configured: &[FeedConfig],
+    running: &[RunningFeed],
+    journal: &Journal,
+) -> Vec<FeedFormat> {
+    let format = |(feed, running): (&FeedConfig, &RunningFeed)| match &feed.format {
+        FeedFormat::DebeziumJson { .. } => feed.format.clone(),
+        FeedFormat::DtsAvro { .. } => {
+            let ends = running.stream.and_then(|topic| journal.log().ends(topic));
+            FeedFormat::DtsAvro {
+                next_id: ends.map_or(0, |ends| ends.end),
+            }
+        }
+    };
+    configured.iter().zip(running).map(format).collect()
+}
+
 fn wanted(instance: InstanceNumber, feed: &FeedConfig) -> Feed {
-    let FeedFormat::DebeziumJson {
-        preset: Preset::Flink,
-        ..
-    } = &feed.format;
+    let (format, preset, key) = match &feed.format {
+        FeedFormat::DebeziumJson {
+            preset: Preset::Flink,
+            ..
+        } => ("debezium-json", Some("flink"), "primary-key"),
+        FeedFormat::DtsAvro { .. } => (DTS_AVRO, None, "none"),
+    };
     Feed {
         number: FeedNumber(0),
         instance,
         name: feed.name.clone(),
-        layout: FeedLayout::PerTable,
-        format: "debezium-json".to_owned(),
-        preset: Some("flink".to_owned()),
-        key: "primary-key".to_owned(),
+        layout: match feed.format.layout() {
+            Layout::PerTable => FeedLayout::PerTable,
+            Layout::Stream => FeedLayout::Stream,
+        },
+        format: format.to_owned(),
+        preset: preset.map(str::to_owned),
+        key: key.to_owned(),
         partitions: 1,
         prefix: feed.prefix.clone(),
         start_position: Vec::new(),
     }
+}
+
+/// The catalog's name of DTS's format.
+const DTS_AVRO: &str = "dts-avro";
+
+/// Whether a topic's clients are DTS's, who need answers of their own in some places (`docs/wire.md`).
+pub(crate) fn is_of_dts(catalog: &Catalog, topic: &Topic) -> bool {
+    catalog
+        .feed(topic.feed)
+        .is_some_and(|feed| feed.format == DTS_AVRO)
 }

@@ -37,8 +37,12 @@ impl Registrar {
     }
 
     /// Where the batches of `table` go in the feed with this index; `None` if the table was never registered.
-    pub(super) fn topic(&self, feed: usize, table: TableKey) -> Option<TopicNumber> {
-        self.topics.get(&(feed, table)).copied()
+    /// Without a table: where those of the stream go, `None` if the feed is none.
+    pub(super) fn topic(&self, feed: usize, table: Option<TableKey>) -> Option<TopicNumber> {
+        match table {
+            Some(table) => self.topics.get(&(feed, table)).copied(),
+            None => self.feeds.get(feed)?.stream,
+        }
     }
 
     /// Makes topics and schema versions for `tables`, durable when it returns.
@@ -98,7 +102,8 @@ fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     let mut names = Names::new(catalog, instance);
-    for (index, feed) in feeds.iter().enumerate() {
+    let per_table = |(_, feed): &(usize, &RunningFeed)| feed.stream.is_none();
+    for (index, feed) in feeds.iter().enumerate().filter(per_table) {
         for table in in_naming_order(tables) {
             let number = match names.known.get(&(feed.number, &table.schema, &table.name)) {
                 Some(topic) => {
@@ -283,6 +288,7 @@ mod tests {
         RunningFeed {
             number: FeedNumber(1),
             prefix: "shop".to_owned(),
+            stream: None,
         }
     }
 
@@ -300,6 +306,7 @@ mod tests {
             RunningFeed {
                 number: FeedNumber(2),
                 prefix: "other".to_owned(),
+                stream: None,
             },
         ];
         let tables = [table(0, "public", "orders"), table(1, "public", "lines")];
@@ -316,6 +323,22 @@ mod tests {
         assert_eq!(plan.topics.len(), 4);
         assert_eq!(plan.changes.len(), 4 + 2);
         assert!(plan.altered.is_empty());
+    }
+
+    #[test]
+    fn a_stream_has_its_one_topic_whatever_tables_come() {
+        let stream = RunningFeed {
+            number: FeedNumber(2),
+            prefix: "shop".to_owned(),
+            stream: Some(TopicNumber(7)),
+        };
+        let feeds = [feed(), stream];
+        let tables = [table(0, "public", "orders")];
+        let plan = plan(&Catalog::default(), InstanceNumber(1), &feeds, &tables);
+        assert_eq!(names(&plan), ["shop.public.orders"]);
+        let registrar = Registrar::new(InstanceNumber(1), feeds.to_vec());
+        assert_eq!(registrar.topic(1, None), Some(TopicNumber(7)));
+        assert_eq!(registrar.topic(0, None), None);
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Writer {
                 .registrar
                 .topic(table.feed, table.table)
                 .ok_or_else(|| {
-                    StorageError::Invalid(format!("table {:?} was never announced", table.table))
+                    StorageError::Invalid(format!("lane {:?} was never announced", table.table))
                 })?;
             let compression = self.compressions.get(table.feed).copied();
             let built = table.batch.compressed(compression.unwrap_or_default());

@@ -201,7 +201,7 @@ pub(crate) fn batch(table: TableKey, records: &[(i64, Vec<u8>)]) -> TableBatch {
     }
     TableBatch {
         feed: 0,
-        table,
+        table: Some(table),
         batch: builder.finish().unwrap(),
     }
 }

@@ -115,6 +115,7 @@ impl DebeziumJson {
         Oddities {
             unchanged: self.unchanged,
             repaired: value.repaired() + key.repaired() + old_key.repaired(),
+            as_text: 0,
         }
     }
 

@@ -8,7 +8,7 @@
 //! A batch that reached its size is set aside as `full`, unfinished, because the open transaction may still
 //! have to be cut out of it. For one feed and table, full batches come before the open one, in order.
 
-use headwater_protocol::batch::{BatchBuilder, Mark};
+use headwater_protocol::batch::{BATCH_HEADER_SIZE, BatchBuilder, BatchFull, Mark};
 
 use crate::encode::Encoded;
 use crate::group::TableBatch;
@@ -19,6 +19,9 @@ const BATCH_OVERHEAD: usize = 256;
 
 /// Bytes of a record beside key, value and headers, at most.
 const RECORD_OVERHEAD: usize = 64;
+
+/// Where a record goes: a feed, and a table of it unless all its records are one stream.
+pub(crate) type Lane = (usize, Option<TableKey>);
 
 /// No open batch.
 const NONE: u32 = u32::MAX;
@@ -34,8 +37,17 @@ pub(crate) struct Whole {
     pub(crate) transactions: u64,
     /// Captured changes.
     pub(crate) changes: u64,
+    /// Records that are not of a change: heartbeats, and boundaries of transactions without a change.
+    pub(crate) controls: u64,
     /// The highest commit time, ms since 1970.
     pub(crate) commit_time_ms: Option<i64>,
+}
+
+impl Whole {
+    /// Whether there is something that readers wait for.
+    pub(crate) fn has_records(&self) -> bool {
+        self.changes > 0 || self.controls > 0
+    }
 }
 
 /// See the module.
@@ -55,6 +67,7 @@ pub(crate) struct Gather {
     /// Of the open transaction, what is held.
     open_bytes: usize,
     open_changes: u64,
+    open_controls: u64,
     /// Whether parts of the open transaction were handed over.
     parts_taken: bool,
 }
@@ -62,7 +75,7 @@ pub(crate) struct Gather {
 #[derive(Debug)]
 struct Batch {
     feed: usize,
-    table: TableKey,
+    table: Option<TableKey>,
     builder: BatchBuilder,
     /// The last transaction with a record in it.
     transaction: u64,
@@ -78,7 +91,7 @@ enum Share {
 }
 
 impl Batch {
-    fn new(feed: usize, table: TableKey, transaction: u64) -> Self {
+    fn new((feed, table): Lane, transaction: u64) -> Self {
         Self {
             feed,
             table,
@@ -86,6 +99,10 @@ impl Batch {
             transaction,
             mark: None,
         }
+    }
+
+    fn lane(&self) -> Lane {
+        (self.feed, self.table)
     }
 
     fn size(&self) -> usize {
@@ -162,21 +179,52 @@ impl Gather {
         self.open_changes += 1;
     }
 
+    /// Counts a record of the open transaction that is not of a change.
+    pub(crate) fn count_control(&mut self) {
+        self.open_controls += 1;
+    }
+
     /// Appends a record of the open transaction.
     pub(crate) fn append(
         &mut self,
-        (feed, table): (usize, TableKey),
+        lane: Lane,
         timestamp_ms: i64,
         record: &Encoded<'_>,
     ) -> Result<(), RecordTooLarge> {
-        let mut index = self.open_batch(feed, table);
-        let expected = record.size() + RECORD_OVERHEAD;
+        let (key, value) = (record.key, Some(record.value));
+        self.append_with(lane, record.size(), |builder| {
+            let appended = builder.append(timestamp_ms, key, value, record.headers());
+            appended.map_err(|_| RecordTooLarge)
+        })
+    }
+
+    /// Appends a record of the open transaction, without key and headers, whose value of about `expected` bytes
+    /// is written straight into the batch.
+    pub(crate) fn append_value<E: From<BatchFull>>(
+        &mut self,
+        lane: Lane,
+        (timestamp_ms, expected): (i64, usize),
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.append_with(lane, expected, |builder| {
+            builder.append_value(timestamp_ms, expected, write)
+        })
+    }
+
+    fn append_with<E>(
+        &mut self,
+        lane: Lane,
+        expected: usize,
+        append: impl FnOnce(&mut BatchBuilder) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut index = self.open_batch(lane);
+        let expected = expected + RECORD_OVERHEAD;
         if let Some(batch) = self.open.get(index)
             && !batch.builder.is_empty()
             && batch.builder.size() + expected > self.batch_bytes
         {
             self.close(index);
-            index = self.open_batch(feed, table);
+            index = self.open_batch(lane);
         }
         let transaction = self.transaction;
         let batch = self.open.get_mut(index).expect("open_batch gave its index");
@@ -184,36 +232,52 @@ impl Gather {
             batch.transaction = transaction;
             batch.mark = (!batch.builder.is_empty()).then(|| batch.builder.mark());
         }
-        let before = batch.builder.size();
-        batch
-            .builder
-            .append(
-                timestamp_ms,
-                record.key,
-                Some(record.value),
-                record.headers(),
-            )
-            .map_err(|_| RecordTooLarge)?;
+        let (before, start) = (batch.builder.size(), batch.builder.mark());
+        append(&mut batch.builder)?;
         let size = batch.builder.size();
         self.bytes += size - before;
         self.open_bytes += size - before;
         if size >= self.batch_bytes {
-            self.close(index);
+            self.close_behind(
+                index,
+                (size > self.batch_bytes && before > 0).then_some(start),
+            );
         }
         Ok(())
     }
 
-    /// The index of the open batch of a feed and table; a new one if there was none.
-    fn open_batch(&mut self, feed: usize, table: TableKey) -> usize {
-        let slots = self.slots.get_mut(feed).expect("a feed of this source");
-        let key = usize::try_from(table.0).expect("usize has at least 32 bits here");
+    /// Sets an open batch aside; a last record that was larger than expected goes to a batch of its own.
+    fn close_behind(&mut self, index: usize, last_record: Option<Mark>) {
+        let split = self.open.get_mut(index).zip(last_record);
+        let alone = split.map(|(batch, start)| batch.split_off(start));
+        self.close(index);
+        let Some(alone) = alone else {
+            return;
+        };
+        // The split gave the record a batch header of its own.
+        let overhead = BATCH_OVERHEAD + BATCH_HEADER_SIZE;
+        self.bytes += overhead;
+        self.open_bytes += overhead;
+        if alone.builder.size() >= self.batch_bytes {
+            self.full.push(alone);
+            return;
+        }
+        let slot = u32::try_from(self.open.len()).expect("open batches are bounded in bytes");
+        self.set_slot(alone.lane(), slot);
+        self.open.push(alone);
+    }
+
+    /// The index of the open batch of a lane; a new one if there was none.
+    fn open_batch(&mut self, lane: Lane) -> usize {
+        let slots = self.slots.get_mut(lane.0).expect("a feed of this source");
+        let key = slot_index(lane.1);
         if key >= slots.len() {
             slots.resize(key + 1, NONE);
         }
         let slot = slots.get_mut(key).expect("resized above");
         if *slot == NONE {
             *slot = u32::try_from(self.open.len()).expect("open batches are bounded in bytes");
-            self.open.push(Batch::new(feed, table, self.transaction));
+            self.open.push(Batch::new(lane, self.transaction));
             self.bytes += BATCH_OVERHEAD;
             self.open_bytes += BATCH_OVERHEAD;
         }
@@ -223,21 +287,17 @@ impl Gather {
     /// Sets an open batch aside.
     fn close(&mut self, index: usize) {
         let batch = self.open.swap_remove(index);
-        self.set_slot(batch.feed, batch.table, NONE);
+        self.set_slot(batch.lane(), NONE);
         if let Some(moved) = self.open.get(index) {
             let slot = u32::try_from(index).expect("smaller than before");
-            self.set_slot(moved.feed, moved.table, slot);
+            self.set_slot(moved.lane(), slot);
         }
         self.full.push(batch);
     }
 
-    fn set_slot(&mut self, feed: usize, table: TableKey, value: u32) {
-        let key = usize::try_from(table.0).expect("usize has at least 32 bits here");
-        if let Some(slot) = self
-            .slots
-            .get_mut(feed)
-            .and_then(|slots| slots.get_mut(key))
-        {
+    fn set_slot(&mut self, (feed, table): Lane, value: u32) {
+        let slots = self.slots.get_mut(feed);
+        if let Some(slot) = slots.and_then(|slots| slots.get_mut(slot_index(table))) {
             *slot = value;
         }
     }
@@ -246,7 +306,15 @@ impl Gather {
     pub(crate) fn commit(&mut self, commit_time_ms: i64) {
         self.whole.transactions += 1;
         self.whole.changes += self.open_changes;
+        self.whole.controls += self.open_controls;
         self.whole.commit_time_ms = self.whole.commit_time_ms.max(Some(commit_time_ms));
+        self.end();
+    }
+
+    /// What began with [`Gather::begin`] was no transaction: its records are whole.
+    pub(crate) fn end_of_controls(&mut self, timestamp_ms: i64) {
+        self.whole.controls += self.open_controls;
+        self.whole.commit_time_ms = self.whole.commit_time_ms.max(Some(timestamp_ms));
         self.end();
     }
 
@@ -255,6 +323,7 @@ impl Gather {
         self.parts_taken = false;
         self.open_bytes = 0;
         self.open_changes = 0;
+        self.open_controls = 0;
     }
 
     /// Hands over the whole transactions; what the open one brought stays. Linear in what is held.
@@ -327,7 +396,7 @@ impl Gather {
     fn take_held(&mut self) -> (Vec<Batch>, Vec<Batch>) {
         let open = std::mem::take(&mut self.open);
         for batch in &open {
-            self.set_slot(batch.feed, batch.table, NONE);
+            self.set_slot(batch.lane(), NONE);
         }
         (std::mem::take(&mut self.full), open)
     }
@@ -335,10 +404,16 @@ impl Gather {
     /// Puts back those that stay.
     fn hold(&mut self, full: Vec<Batch>, open: Vec<Batch>) {
         for (slot, batch) in (0..).zip(&open) {
-            self.set_slot(batch.feed, batch.table, slot);
+            self.set_slot(batch.lane(), slot);
         }
         self.bytes = full.iter().chain(&open).map(Batch::size).sum();
         self.full = full;
         self.open = open;
     }
+}
+
+/// A feed whose records are one stream has one slot.
+fn slot_index(table: Option<TableKey>) -> usize {
+    let key = table.map_or(0, |table| table.0);
+    usize::try_from(key).expect("usize has at least 32 bits here")
 }

@@ -24,9 +24,11 @@
 mod catalog;
 mod error;
 mod handover;
+mod horizon;
 mod primary_key;
 mod relations;
 mod row;
+mod stream_feeds;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ use crate::postgres::pgoutput::{self, Message};
 use crate::table::Table;
 use error::{out_of_place, record_too_large};
 use handover::Handover;
+use horizon::Horizon;
 use relations::{Relations, Resolved, TooMany};
 use row::RowMessage;
 
@@ -58,6 +61,8 @@ pub struct AssemblerConfig {
     pub timeline: u32,
     /// The database's name, for `source.db`.
     pub database: String,
+    /// `server_version`, as the server writes it.
+    pub server_version: String,
     /// The feeds, in the order of `TableBatch::feed`.
     pub feeds: Vec<FeedFormat>,
     /// Which tables are captured.
@@ -97,6 +102,8 @@ pub struct Counters {
     pub messages_skipped: u64,
     /// Values in which bytes that are not UTF-8 were replaced (databases in SQL_ASCII only).
     pub text_repaired: u64,
+    /// Values that a format shows as text, because it has no form for them.
+    pub shown_as_text: u64,
     /// Commit time of the last transaction, ms since 1970.
     pub last_commit_time_ms: Option<i64>,
 }
@@ -110,6 +117,7 @@ pub struct Assembler {
     encoders: Vec<Encoder>,
     gather: Gather,
     handover: Handover,
+    horizon: Horizon,
     open: Option<OpenTransaction>,
     counters: Counters,
 }
@@ -134,7 +142,7 @@ impl Assembler {
         };
         let record_bytes_max = config.limits.record_bytes_max;
         let encoder = |format| Encoder::new(format, &source, record_bytes_max);
-        Self {
+        let mut assembler = Self {
             record_bytes_max,
             relations_max: config.limits.relations_max,
             encoders: config.feeds.iter().map(encoder).collect(),
@@ -145,9 +153,12 @@ impl Assembler {
                 config.limits,
                 resume_end_lsn,
             ),
+            horizon: Horizon::default(),
             open: None,
             counters: Counters::default(),
-        }
+        };
+        assembler.set_server_version(&config.server_version);
+        assembler
     }
 
     /// A table that the catalog shows: it gets its key now, and is handed over as `Captured::Tables` before
@@ -191,6 +202,7 @@ impl Assembler {
         now_ms: i64,
     ) -> Result<Pushed, AssembleError> {
         self.handover.now(now_ms);
+        let size = message.len();
         let pushed = match pgoutput::decode(message)? {
             Message::Begin(begin) => self.begin(begin),
             Message::Commit(commit) => self.commit(commit),
@@ -208,6 +220,7 @@ impl Assembler {
                 RowMessage {
                     relation: row.relation,
                     operation: Operation::Create,
+                    size,
                     old: None,
                     new: Some(row.new),
                 },
@@ -217,6 +230,7 @@ impl Assembler {
                 RowMessage {
                     relation: row.relation,
                     operation: Operation::Update,
+                    size,
                     old: row.old,
                     new: Some(row.new),
                 },
@@ -226,16 +240,17 @@ impl Assembler {
                 RowMessage {
                     relation: row.relation,
                     operation: Operation::Delete,
+                    size,
                     old: Some(row.old),
                     new: None,
                 },
                 (wal_start, now_ms),
             ),
-            Message::Truncate(truncate) => self.truncate(truncate, wal_start),
+            Message::Truncate(truncate) => self.truncate(truncate, (wal_start, now_ms)),
             Message::Logical(logical) => self.logical(logical),
         }?;
         if !matches!(pushed, Pushed::NeedsCatalog(_)) {
-            let size = u64::try_from(message.len()).unwrap_or(u64::MAX);
+            let size = u64::try_from(size).unwrap_or(u64::MAX);
             self.counters.message_bytes = self.counters.message_bytes.saturating_add(size);
         }
         Ok(pushed)
@@ -248,6 +263,7 @@ impl Assembler {
             let oddities = encoder.oddities();
             counters.unchanged_toast = counters.unchanged_toast.max(oddities.unchanged);
             counters.text_repaired = counters.text_repaired.max(oddities.repaired);
+            counters.shown_as_text = counters.shown_as_text.max(oddities.as_text);
         }
         counters
     }
@@ -272,6 +288,7 @@ impl Assembler {
         });
         if !is_known {
             self.gather.begin();
+            self.begin_streams();
         }
         Ok(Pushed::Continue)
     }
@@ -287,10 +304,12 @@ impl Assembler {
         }
         self.open = None;
         if !open.is_known {
+            self.commit_streams(&open.origin(lsn, self.handover.now_ms()));
             self.gather.commit(open.commit_time_ms);
             self.handover.transaction_ended(lsn, end_lsn);
             self.counters.transactions += 1;
             self.counters.last_commit_time_ms = Some(open.commit_time_ms);
+            self.beat_if_proven();
         }
         Ok(Pushed::TransactionEnd)
     }
@@ -361,20 +380,13 @@ impl Assembler {
             )
         })?;
         for (feed, encoder) in self.encoders.iter_mut().enumerate() {
-            let appended = match encoder.encode(key, &change, origin) {
-                Ok(record) => {
-                    let size = record.size();
-                    let timestamp_ms = origin.commit_time_ms;
-                    let appended = self.gather.append((feed, key), timestamp_ms, &record);
-                    appended.map_err(|_| size)
-                }
-                Err(too_large) => Err(too_large.bytes),
-            };
-            appended.map_err(|bytes| {
+            let gather = &mut self.gather;
+            let appended = encoder.append((gather, feed), key, (&change, row.size), origin);
+            appended.map_err(|too_large| {
                 record_too_large(
                     &self.relations.table(index),
                     origin,
-                    bytes,
+                    too_large.bytes,
                     self.record_bytes_max,
                 )
             })?;
@@ -395,16 +407,25 @@ impl Assembler {
     fn truncate(
         &mut self,
         truncate: pgoutput::Truncate<'_>,
-        lsn: u64,
+        (lsn, now_ms): (u64, i64),
     ) -> Result<Pushed, AssembleError> {
         let open = self.open_for(lsn)?;
         open.ordinal += 1;
-        if !open.is_known {
-            let captured = truncate
+        let (is_known, origin) = (open.is_known, open.origin(lsn, now_ms));
+        if !is_known {
+            let captured: Vec<u32> = truncate
                 .relations()
-                .filter(|oid| self.relations.is_captured(*oid));
-            let captured = u64::try_from(captured.count()).unwrap_or(u64::MAX);
-            self.counters.truncates_skipped += captured;
+                .filter(|oid| self.relations.is_captured(*oid))
+                .collect();
+            if self
+                .encoders
+                .iter_mut()
+                .any(|encoder| encoder.stream().is_none())
+            {
+                let skipped = u64::try_from(captured.len()).unwrap_or(u64::MAX);
+                self.counters.truncates_skipped += skipped;
+            }
+            self.truncate_in_streams(truncate, &captured, &origin);
         }
         Ok(Pushed::Continue)
     }

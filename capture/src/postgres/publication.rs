@@ -215,7 +215,8 @@ pub(crate) fn listing_sql(publication: &str, layout: Layout, server_version: u32
         }
     };
     format!(
-        "SELECT pg_current_wal_insert_lsn(); \
+        "SELECT pg_current_wal_insert_lsn(), \
+         floor(extract(epoch FROM clock_timestamp()) * 1000)::int8; \
          SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relreplident, \
          c.relreplident = 'f' OR EXISTS (SELECT 1 FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid \
            AND i.indisvalid AND i.indimmediate AND (c.relreplident = 'd' AND i.indisprimary \

@@ -71,6 +71,68 @@ impl BatchBuilder {
         self.append_record(timestamp_ms, tail_size, tail)
     }
 
+    /// Appends a record without key and headers whose value `write` puts straight behind what is there, so that it
+    /// is never copied.
+    ///
+    /// The length fields in front of it are made for a value of `expected` bytes; where they turn out longer or
+    /// shorter, the value is moved by these few bytes.
+    ///
+    /// # Errors
+    /// What `write` says, or [`BatchFull`]; nothing was appended then.
+    pub fn append_value<E: From<BatchFull>>(
+        &mut self,
+        timestamp_ms: i64,
+        expected: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let before = self.buffer.len();
+        let base_timestamp = if self.is_empty() {
+            timestamp_ms
+        } else {
+            self.base_timestamp
+        };
+        let head = ValueHead {
+            timestamp_delta: timestamp_ms.wrapping_sub(base_timestamp),
+            offset_delta: i64::from(self.record_count),
+        };
+        let start = before.max(BATCH_HEADER_SIZE);
+        let value_start = start + head.size(expected);
+        self.buffer.resize(value_start, 0);
+        let written = write(&mut self.buffer).and_then(|()| {
+            let value_size = self.buffer.len() - value_start;
+            let size = start + head.size(value_size) + value_size + 1;
+            (size <= BATCH_BYTES_MAX)
+                .then_some(value_size)
+                .ok_or_else(|| BatchFull.into())
+        });
+        let value_size = match written {
+            Ok(value_size) => value_size,
+            Err(error) => {
+                self.buffer.truncate(before);
+                return Err(error);
+            }
+        };
+        let (bytes, size) = head.encode(value_size);
+        let bytes = bytes.get(..size).unwrap_or_default();
+        match self.buffer.get_mut(start..value_start) {
+            Some(room) if room.len() == size => room.copy_from_slice(bytes),
+            Some(_) | None => {
+                self.buffer
+                    .splice(start..value_start, bytes.iter().copied());
+            }
+        }
+        // No headers.
+        self.buffer.push(0);
+        self.base_timestamp = base_timestamp;
+        self.max_timestamp = if self.is_empty() {
+            timestamp_ms
+        } else {
+            self.max_timestamp.max(timestamp_ms)
+        };
+        self.record_count += 1;
+        Ok(())
+    }
+
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.record_count == 0
@@ -213,6 +275,41 @@ impl BatchBuilder {
             field.copy_from_slice(&crc.to_be_bytes());
         }
         self.buffer
+    }
+}
+
+/// What stands before the value of a record without key and headers.
+#[derive(Debug, Clone, Copy)]
+struct ValueHead {
+    timestamp_delta: i64,
+    offset_delta: i64,
+}
+
+/// Two lengths and two deltas as varints, attributes, and the length of a null key.
+const VALUE_HEAD_MAX: usize = 4 * 10 + 2;
+
+impl ValueHead {
+    /// Bytes of the record behind its own length field.
+    fn record_length(self, value_size: usize) -> usize {
+        let deltas = varint::size(self.timestamp_delta) + varint::size(self.offset_delta);
+        // Attributes, null key, no headers.
+        1 + deltas + 1 + varint::size(length_i64(value_size)) + value_size + 1
+    }
+
+    fn size(self, value_size: usize) -> usize {
+        let length = self.record_length(value_size);
+        varint::size(length_i64(length)) + length - value_size - 1
+    }
+
+    fn encode(self, value_size: usize) -> ([u8; VALUE_HEAD_MAX], usize) {
+        let mut bytes = [0; VALUE_HEAD_MAX];
+        let mut size = varint::put_at(&mut bytes, 0, length_i64(self.record_length(value_size)));
+        size += 1;
+        size = varint::put_at(&mut bytes, size, self.timestamp_delta);
+        size = varint::put_at(&mut bytes, size, self.offset_delta);
+        size = varint::put_at(&mut bytes, size, -1);
+        size = varint::put_at(&mut bytes, size, length_i64(value_size));
+        (bytes, size)
     }
 }
 

@@ -202,3 +202,50 @@ fn under_log_append_time_every_record_has_the_batchs_time() {
     assert_eq!(times, [7, 7, 7]);
     assert_eq!(first_at_or_after(&batch, 5), Ok(Some((0, 7))));
 }
+
+/// Appends `value` straight into the batch, with lengths made for `expected` bytes.
+fn append_in_place(builder: &mut BatchBuilder, timestamp_ms: i64, expected: usize, value: &[u8]) {
+    builder
+        .append_value(timestamp_ms, expected, |out| {
+            out.extend_from_slice(value);
+            Ok::<(), BatchFull>(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_value_written_in_place_makes_the_same_batch_whatever_size_was_expected() {
+    let sizes = [0, 1, 48, 62, 63, 64, 8_180, 8_192, 70_000, 1_048_600];
+    for expected in sizes {
+        let (mut in_place, mut copied) = (BatchBuilder::new(), BatchBuilder::new());
+        for (time, size) in (0..).zip(sizes) {
+            let timestamp_ms = 1_000_000 - 70_000 * time;
+            let value = vec![7; size];
+            append_in_place(&mut in_place, timestamp_ms, expected, &value);
+            copied
+                .append(timestamp_ms, None, Some(&value), &[])
+                .unwrap();
+            assert_eq!(in_place.size(), copied.size(), "{expected} for {size}");
+        }
+        let (in_place, copied) = (finished(&mut in_place), finished(&mut copied));
+        assert!(in_place.bytes == copied.bytes, "expected {expected}");
+        assert_eq!(in_place.max_timestamp, copied.max_timestamp);
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_written_leaves_nothing_behind() {
+    let mut builder = BatchBuilder::new();
+    for _ in 0..2 {
+        let before = builder.size();
+        let refused = builder.append_value(5, 10, |out| {
+            out.extend_from_slice(&[1; 100]);
+            Err(BatchFull)
+        });
+        assert_eq!(refused, Err(BatchFull));
+        assert_eq!(builder.size(), before);
+        append_in_place(&mut builder, 1, 10, b"whole");
+    }
+    assert_eq!(builder.record_count(), 2);
+    assert_eq!(finished(&mut builder).max_timestamp, 1);
+}

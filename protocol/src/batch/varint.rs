@@ -33,6 +33,23 @@ pub(super) fn put(out: &mut Vec<u8>, value: i64) {
     out.push((rest & 0x7f) as u8);
 }
 
+/// Writes `value` at `start` of `out`, which has room for it; returns where it ends.
+#[inline]
+pub(super) fn put_at(out: &mut [u8], start: usize, value: i64) -> usize {
+    let mut rest = zigzag(value);
+    let mut at = start;
+    for byte in out.iter_mut().skip(start) {
+        at += 1;
+        *byte = (rest & 0x7f) as u8;
+        rest >>= 7;
+        if rest == 0 {
+            break;
+        }
+        *byte |= 0x80;
+    }
+    at
+}
+
 /// Takes a varlong from the front of `input`.
 pub(super) fn take(input: &mut &[u8]) -> Result<i64, BatchError> {
     let mut value = 0_u64;

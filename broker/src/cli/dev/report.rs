@@ -104,8 +104,10 @@ impl Report {
         if new.len() > TOPICS_SHOWN {
             lines.push(format!("... and {} topics more", new.len() - TOPICS_SHOWN));
         }
+        // Names of instances have no dots: a topic with one is of a table, and readable.
+        let readable = new.iter().find(|topic| topic.contains('.'));
         if let (true, Some(topic), Some(address)) =
-            (first_time, new.first(), broker.kafka_addresses().first())
+            (first_time, readable, broker.kafka_addresses().first())
         {
             lines.push(format!("read it: kcat -b {address} -C -t {topic}"));
         }

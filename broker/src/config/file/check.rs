@@ -3,7 +3,7 @@
 use std::{collections::HashSet, path::Path, time::Duration};
 
 use headwater_capture::{
-    encode::{FeedFormat, Preset},
+    encode::{self, FeedFormat, Preset},
     filter::{PatternError, TableFilter},
     postgres::{SourceUrl, url::Password},
 };
@@ -18,6 +18,9 @@ use crate::config::{
     StorageConfig, check_listeners, check_name, error::ConfigError, unit::DurationText,
 };
 use crate::limits::RETENTION_BYTES_MIN;
+
+/// Prefixes that are taken: a stream may have the prefix of topics per table, whose names go on behind it.
+type Prefixes = HashSet<(encode::Layout, String)>;
 
 /// Whether secrets are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +77,12 @@ impl Checker<'_> {
     fn instance(
         &self,
         instance: Instance,
-        prefixes: &mut HashSet<String>,
+        prefixes: &mut Prefixes,
     ) -> Result<InstanceConfig, ConfigError> {
         let name = instance.name.get_ref().clone();
         let mut feeds = Vec::new();
         if instance.feeds.is_empty() {
-            if !prefixes.insert(name.clone()) {
+            if !prefixes.insert((encode::Layout::PerTable, name.clone())) {
                 return Err(self.at(
                     &instance.name,
                     format!("the topic prefix {name:?} is used twice"),
@@ -106,28 +109,32 @@ impl Checker<'_> {
         &self,
         instance: &str,
         feed: &Feed,
-        prefixes: &mut HashSet<String>,
+        prefixes: &mut Prefixes,
     ) -> Result<FeedConfig, ConfigError> {
-        let (Layout::PerTable, Format::DebeziumJson, PresetName::Flink) =
-            (&feed.layout, &feed.format, &feed.preset);
         let name = feed.name.get_ref();
+        let layout = self.layout(feed)?;
         let spanned = feed.prefix.as_ref().unwrap_or(&feed.name);
-        let prefix = match &feed.prefix {
-            Some(prefix) => prefix.get_ref().clone(),
-            None if name == "tables" => instance.to_owned(),
-            None => format!("{instance}-{name}"),
+        let prefix = match (&feed.prefix, layout, name.as_str()) {
+            (Some(prefix), ..) => prefix.get_ref().clone(),
+            (None, encode::Layout::PerTable, "tables") | (None, encode::Layout::Stream, "dts") => {
+                instance.to_owned()
+            }
+            (None, ..) => format!("{instance}-{name}"),
         };
         check_name(&prefix)
             .map_err(|line| self.at(spanned, format!("topic prefix {prefix:?}: {line}")))?;
-        if !prefixes.insert(prefix.clone()) {
+        if !prefixes.insert((layout, prefix.clone())) {
             return Err(self.at(
                 spanned,
                 format!("the topic prefix {prefix:?} is used twice"),
             ));
         }
-        let format = FeedFormat::DebeziumJson {
-            preset: Preset::Flink,
-            name: prefix.clone(),
+        let format = match feed.format {
+            Format::DebeziumJson => FeedFormat::DebeziumJson {
+                preset: Preset::Flink,
+                name: prefix.clone(),
+            },
+            Format::DtsAvro => FeedFormat::DtsAvro { next_id: 0 },
         };
         Ok(FeedConfig {
             name: name.clone(),
@@ -135,6 +142,32 @@ impl Checker<'_> {
             format,
             compression: feed.compression.0,
         })
+    }
+
+    /// The layout that goes with the format; another one, or a preset where there is none, is refused.
+    fn layout(&self, feed: &Feed) -> Result<encode::Layout, ConfigError> {
+        let (needed, told) = match feed.format {
+            Format::DebeziumJson => (encode::Layout::PerTable, "per-table"),
+            Format::DtsAvro => (encode::Layout::Stream, "stream"),
+        };
+        if let Some(asked) = &feed.layout {
+            let layout = match asked.get_ref() {
+                Layout::PerTable => encode::Layout::PerTable,
+                Layout::Stream => encode::Layout::Stream,
+            };
+            if layout != needed {
+                return Err(self.at(
+                    asked,
+                    format!("in this version the layout of this format is {told}: write layout = {told:?}"),
+                ));
+            }
+        }
+        match (feed.format, &feed.preset) {
+            (Format::DtsAvro, Some(preset)) => {
+                Err(self.at(preset, "format dts-avro has no presets: take the line out"))
+            }
+            (Format::DtsAvro, None) | (Format::DebeziumJson, _) => Ok(needed),
+        }
     }
 
     fn source(&self, source: Source, tables: TableFilter) -> Result<SourceConfig, ConfigError> {

@@ -2,7 +2,6 @@ use headwater_protocol::batch::Header;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::encode::{Encoder, FeedFormat, Preset};
 use crate::table::{Column, ReplicaIdentity};
 use crate::value::ValueKind;
 
@@ -44,16 +43,12 @@ fn table(columns: &[(&str, Option<u16>)]) -> Table {
     }
 }
 
-fn encoder(table: &Table, record_bytes_max: usize) -> Encoder {
-    let format = FeedFormat::DebeziumJson {
-        preset: Preset::Flink,
-        name: "shop".to_owned(),
-    };
+fn encoder(table: &Table, record_bytes_max: usize) -> DebeziumJson {
     let source = SourceNames {
         connector: "postgresql",
         database: "shopdb",
     };
-    let mut encoder = Encoder::new(&format, &source, record_bytes_max);
+    let mut encoder = DebeziumJson::new("shop", &source, record_bytes_max);
     encoder.prepare(table);
     encoder
 }

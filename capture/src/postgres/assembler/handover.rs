@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | parts of a transaction whose connection was lost | at once | `Rewind`, before all else |
 //! | definitions, not of the open transaction | at once | `Tables` |
-//! | whole transactions with changes | at once, unless a small transaction is open | `Group` with commit |
+//! | whole transactions with records | at once, unless a small transaction is open | `Group` with commit |
 //! | an open transaction, large, nothing before it | when large | its `Tables`, then `Group` without commit |
 //! | a position without changes | every few seconds or megabytes | `Group` without batches |
 
@@ -61,6 +61,10 @@ impl Handover {
     pub(super) fn now(&mut self, now_ms: i64) {
         self.now_ms = now_ms;
         self.handed_over_ms.get_or_insert(now_ms);
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.now_ms
     }
 
     pub(super) fn assembled_end_lsn(&self) -> u64 {
@@ -185,7 +189,7 @@ impl Assembler {
             return Some(Next::Tables);
         }
         let is_large = self.gathered_bytes() >= handover.limits.large_transaction_bytes;
-        if gather.whole().changes > 0 {
+        if gather.whole().has_records() {
             return (!self.is_open_worth_waiting() || is_large).then_some(Next::Whole);
         }
         if self.open.is_some() {
@@ -219,6 +223,7 @@ impl Assembler {
         if self.open.is_none() && wal_end > self.handover.assembled.1 {
             self.handover.assembled = (wal_end, wal_end);
         }
+        self.beat_if_proven();
     }
 
     /// The server waits for a confirmation of all that it has sent, as it does before it shuts down: the next
@@ -233,7 +238,9 @@ impl Assembler {
         if self.open.take().is_some_and(|open| !open.is_known) {
             self.handover.rewind |= self.gather.parts_taken();
             self.gather.abandon();
+            self.abandon_streams();
         }
+        self.horizon.forget();
         let open_tables = std::mem::take(&mut self.handover.open_tables);
         self.handover.tables.extend(open_tables);
         self.relations.connection_lost();
@@ -247,5 +254,14 @@ impl Assembler {
     /// The timeline that the next positions carry, after the server moved to another one.
     pub fn set_timeline(&mut self, timeline: u32) {
         self.handover.timeline = timeline;
+    }
+
+    /// The server's version text, after it was upgraded.
+    pub fn set_server_version(&mut self, version: &str) {
+        for encoder in &mut self.encoders {
+            if let Some(stream) = encoder.stream() {
+                stream.set_version(version);
+            }
+        }
     }
 }

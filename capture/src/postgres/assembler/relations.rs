@@ -304,6 +304,21 @@ impl Relations {
         entry.is_some_and(|entry| matches!(entry.message, Received::Relation(_)))
     }
 
+    /// Schema and name, as this connection told them.
+    pub(super) fn name(&self, relation: u32) -> Option<(String, String)> {
+        let entry = self
+            .by_oid
+            .get(&relation)
+            .and_then(|at| self.list.get(*at))?;
+        let Received::Relation(definition) = &entry.message else {
+            return None;
+        };
+        let Ok(Message::Relation(relation)) = pgoutput::decode(&definition.message) else {
+            unreachable!("the message was decoded when it came");
+        };
+        Some((relation.schema.to_owned(), relation.name.to_owned()))
+    }
+
     /// The next connection announces every relation anew.
     pub(super) fn connection_lost(&mut self) {
         for entry in &mut self.list {

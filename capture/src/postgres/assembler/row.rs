@@ -41,6 +41,8 @@ pub(super) struct RowMessage<'a> {
     pub(super) operation: Operation,
     pub(super) old: Option<OldTuple<'a>>,
     pub(super) new: Option<Tuple<'a>>,
+    /// Bytes of the message.
+    pub(super) size: usize,
 }
 
 impl<'a> RowMessage<'a> {

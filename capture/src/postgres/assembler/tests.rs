@@ -30,6 +30,7 @@ fn config() -> AssemblerConfig {
         system_id: 7,
         timeline: 1,
         database: "shopdb".to_owned(),
+        server_version: "15.18 (Debian 15.18-0+deb12u1)".to_owned(),
         feeds: vec![FeedFormat::DebeziumJson {
             preset: Preset::Flink,
             name: "shop".to_owned(),

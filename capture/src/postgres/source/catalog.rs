@@ -41,6 +41,8 @@ pub(super) enum Event {
     Described(Vec<Described>),
     /// Tables that a poll found.
     Found(Vec<Described>),
+    /// At this time of the server, ms since 1970, its log ended here.
+    Looked { lsn: Lsn, time_ms: i64 },
 }
 
 /// The task beside the stream.
@@ -139,6 +141,7 @@ impl Catalog {
         match found {
             Ok(found) => {
                 self.warn(None);
+                self.look().await?;
                 if !found.is_empty() {
                     return self.events.send(Event::Found(found)).await;
                 }
@@ -146,6 +149,18 @@ impl Catalog {
             Err(error) => self.lost(&error),
         }
         Ok(())
+    }
+
+    async fn look(&mut self) -> Result<(), mpsc::error::SendError<Event>> {
+        let looked = {
+            let keeper = self.shared.keeper.lock().await;
+            let time_ms = keeper.last_time_ms;
+            keeper.last_lsn.map(|lsn| Event::Looked { lsn, time_ms })
+        };
+        match looked {
+            Some(looked) => self.events.send(looked).await,
+            None => Ok(()),
+        }
     }
 
     async fn try_describe(&mut self, relations: &[u32]) -> Result<Vec<Described>, ConnectionError> {
@@ -212,6 +227,7 @@ pub(super) async fn refresh(
         }
     }
     keeper.last_lsn = Some(listing.lsn);
+    keeper.last_time_ms = listing.time_ms;
     let matches = |table: &Listed| shared.config.tables.matches(&table.schema, &table.name);
     let tables = keeper.table_status(&listing, matches, &shared.names.publication);
     shared.show(|status| update(&mut status.tables, tables));
@@ -242,8 +258,10 @@ async fn list(
     let lsn = column(first, 0)
         .and_then(|text| text.parse().ok())
         .unwrap_or(Lsn(0));
+    let time_ms = column(first, 1).and_then(|text| text.parse().ok());
     Ok(Listing {
         lsn,
+        time_ms: time_ms.unwrap_or_default(),
         tables: tables.iter().filter_map(Listed::parse).collect(),
     })
 }

@@ -18,6 +18,8 @@ const NOTES_MAX: usize = 10_000;
 pub(super) struct Listing {
     /// Before the look: what is not in it was committed later.
     pub(super) lsn: Lsn,
+    /// The server's clock at that moment, ms since 1970.
+    pub(super) time_ms: i64,
     pub(super) tables: Vec<Listed>,
 }
 
@@ -31,6 +33,10 @@ pub(super) struct Keeper {
     pub(super) made_by_us: bool,
     /// LSN of the last look: what was there then was published then.
     pub(super) last_lsn: Option<Lsn>,
+    /// The server's clock at the last look, ms since 1970.
+    pub(super) last_time_ms: i64,
+    /// A feed shows full old rows.
+    pub(super) wants_full_old_rows: bool,
     /// Tables that the assembler was told of on this connection.
     announced: HashSet<u32>,
     /// What may be missing of a table, for good.
@@ -149,8 +155,20 @@ impl Keeper {
         } else if !table.usable_identity {
             Some(keyless())
         } else {
-            self.notes.get(&table.oid).cloned()
+            let note = self.notes.get(&table.oid).cloned();
+            note.or_else(|| self.old_rows_warning(table))
         }
+    }
+
+    fn old_rows_warning(&self, table: &Listed) -> Option<String> {
+        let is_full = table.replica_identity == ReplicaIdentity::Full;
+        (self.wants_full_old_rows && !is_full).then(|| {
+            let quoted = table.quoted();
+            format!(
+                "the feed dts shows of old rows the key only, other values as EmptyObject NONE, which the Java demo \
+                 ends at; ALTER TABLE {quoted} REPLICA IDENTITY FULL"
+            )
+        })
     }
 }
 
@@ -205,6 +223,7 @@ mod tests {
     fn status(keeper: &Keeper, tables: Vec<Listed>) -> Vec<TableStatus> {
         let listing = Listing {
             lsn: Lsn(9),
+            time_ms: 0,
             tables,
         };
         keeper.table_status(&listing, |table| table.name != "excluded", "p")
@@ -222,6 +241,25 @@ mod tests {
         let warning = shown[0].warning.as_deref().unwrap();
         assert!(
             warning.contains("ALTER TABLE \"public\".\"log\" REPLICA IDENTITY FULL"),
+            "{warning}"
+        );
+        assert_eq!(shown[1].warning, None);
+    }
+
+    #[test]
+    fn a_table_without_full_old_rows_is_named_where_a_feed_shows_them() {
+        let keeper = Keeper {
+            wants_full_old_rows: true,
+            ..Keeper::default()
+        };
+        let full = Listed {
+            replica_identity: ReplicaIdentity::Full,
+            ..table(2, "full")
+        };
+        let shown = status(&keeper, vec![table(1, "keyed"), full]);
+        let warning = shown[0].warning.as_deref().unwrap();
+        assert!(
+            warning.contains("ALTER TABLE \"public\".\"keyed\" REPLICA IDENTITY FULL"),
             "{warning}"
         );
         assert_eq!(shown[1].warning, None);

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::catalog::{self, Described};
 use super::handover::Handover;
 use super::worker::{Ended, Progress, Shared};
+use crate::encode::FeedFormat;
 use crate::postgres::assembler::{AssembleError, Assembler, AssemblerConfig};
 use crate::postgres::connection::{Connection, Purpose};
 use crate::postgres::error::{ConnectionError, Failure, SqlState};
@@ -72,7 +73,7 @@ pub(super) async fn open(
         layout,
         tables,
     } = opened;
-    prepare_assembler(shared, handover, (&identity, start), tables)?;
+    prepare_assembler(shared, handover, (&identity, &facts, start), tables)?;
     progress.server = Some((identity.system_id, identity.timeline));
     progress.walsender_pid = Some(replication.backend_pid());
     let publications = publication::names_of(layout, &shared.names.publication);
@@ -178,6 +179,8 @@ async fn open_publications(
         keeper.connected();
         keeper.layout = Some(layout);
         keeper.server_version = facts.version_number;
+        let feeds = &shared.config.feeds;
+        keeper.wants_full_old_rows = feeds.iter().any(FeedFormat::shows_full_old_rows);
         keeper.last_lsn = keeper.last_lsn.or(captured_end.map(Lsn));
     }
     if plan == PublicationPlan::Create {
@@ -351,7 +354,7 @@ async fn create_slot(shared: &Shared, opened: &mut Opened) -> Result<u64, Ended>
 fn prepare_assembler(
     shared: &Shared,
     handover: &mut Handover,
-    (identity, start): (&Identity, u64),
+    (identity, facts, start): (&Identity, &ServerFacts, u64),
     tables: Vec<Described>,
 ) -> Result<(), Failure> {
     let config = &shared.config;
@@ -360,6 +363,7 @@ fn prepare_assembler(
             system_id: identity.system_id,
             timeline: identity.timeline,
             database: identity.database.clone(),
+            server_version: facts.version.clone(),
             feeds: config.feeds.clone(),
             tables: config.tables.clone(),
             limits: config.limits.clone(),
@@ -367,6 +371,7 @@ fn prepare_assembler(
         Assembler::new(config, start)
     });
     assembler.set_timeline(identity.timeline);
+    assembler.set_server_version(&facts.version);
     announce(assembler, tables).map_err(|error| assemble_failure(&error))
 }
 

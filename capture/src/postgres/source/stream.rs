@@ -263,6 +263,14 @@ impl Stream<'_> {
         let assembler = assembler(handover);
         let learnt = match event {
             Some(Event::Found(tables)) => announce(assembler, tables),
+            Some(Event::Looked { lsn, time_ms }) => {
+                let now = (self.shared.clock)();
+                if assembler.horizon(lsn.0, time_ms, now) {
+                    // An idle server tells how far it has sent only if it is asked.
+                    self.send_status(true);
+                }
+                Ok(())
+            }
             Some(Event::Described(relations)) => {
                 self.looking_up = false;
                 relations

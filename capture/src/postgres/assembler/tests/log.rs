@@ -25,8 +25,8 @@ impl Record {
     }
 }
 
-/// One topic: of a feed, and a table.
-type Topic = (usize, TableKey);
+/// One topic: of a feed, and a table unless the feed is a stream.
+type Topic = (usize, Option<TableKey>);
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -55,7 +55,8 @@ impl Log {
             }
             Captured::Group(group) => {
                 for batch in &group.batches {
-                    let is_told = self.tables.iter().any(|table| table.key == batch.table);
+                    let is_it = |table: &Table| batch.table.is_none_or(|key| key == table.key);
+                    let is_told = self.tables.iter().any(is_it);
                     assert!(is_told, "a batch of a table before its definition");
                     self.batches += 1;
                     self.largest_batch = self.largest_batch.max(batch.batch.bytes.len());
@@ -80,7 +81,7 @@ impl Log {
     /// All visible records of a feed's table.
     pub(super) fn records(&self, table: u32) -> &[Record] {
         self.visible
-            .get(&(0, TableKey(table)))
+            .get(&(0, Some(TableKey(table))))
             .map_or(&[], Vec::as_slice)
     }
 

@@ -155,7 +155,10 @@ fn records_of(log: &Log) -> Records {
         .iter()
         .map(|((_, key), records)| {
             let record = |r: &log::Record| (r.key.clone(), r.value.to_string());
-            (relation(*key), records.iter().map(record).collect())
+            (
+                relation(key.expect("a topic per table")),
+                records.iter().map(record).collect(),
+            )
         })
         .collect()
 }

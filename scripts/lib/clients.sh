@@ -40,26 +40,27 @@ readable_by_database_user() {
 
 install_python_client() {
   local venv="$local_dir/venv"
-  if [ "$(cat "$venv/confluent-kafka-version" 2>/dev/null)" = "$confluent_kafka_version" ]; then return; fi
+  if [ "$(cat "$venv/installed" 2>/dev/null)" = "${python_packages[*]}" ]; then return; fi
   rm -rf "$venv"
-  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "confluent-kafka==$confluent_kafka_version"; } \
-    >"$log" 2>&1 || fail_with_log "installing confluent-kafka $confluent_kafka_version failed"
-  printf '%s' "$confluent_kafka_version" >"$venv/confluent-kafka-version"
-  say "installed confluent-kafka $confluent_kafka_version (.local/venv)"
+  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "${python_packages[@]}"; } \
+    >"$log" 2>&1 || fail_with_log "installing ${python_packages[*]} failed"
+  printf '%s' "${python_packages[*]}" >"$venv/installed"
+  say "installed ${python_packages[*]} (.local/venv)"
 }
 
+# install_java_client NAME: what tests/NAME/pom.xml names, and the classes of tests/NAME/src.
 install_java_client() {
-  local java="$local_dir/java" source="$root/tests/java"
+  local java="$local_dir/$1" source="$root/tests/$1"
   if [ -e "$java/complete" ] && [ -z "$(find "$source" -newer "$java/complete" -type f)" ]; then return; fi
   rm -rf "$java"
   mkdir -p "$java/classes"
   mvn -q -B -f "$source/pom.xml" dependency:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$java/lib" >"$log" 2>&1 </dev/null ||
-    fail_with_log "Maven could not bring the Kafka client"
+    fail_with_log "Maven could not bring what tests/$1/pom.xml names"
   javac -cp "$java/lib/*" -d "$java/classes" "$source"/src/*.java >"$log" 2>&1 ||
-    fail_with_log "javac failed on tests/java/src"
+    fail_with_log "javac failed on tests/$1/src"
   touch "$java/complete"
-  say "installed kafka-clients for Java (.local/java)"
+  say "installed Java libraries of tests/$1 (.local/$1)"
 }
 
 install_cargo_fuzz() {

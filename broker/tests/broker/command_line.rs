@@ -26,8 +26,8 @@ fn wrong_usage_ends_with_2_and_one_clear_line() {
     for (arguments, parts) in [
         (&["dev", "mysql://u:hunter2@h/d"][..], &["postgres"][..]),
         (
-            &["dev", "postgres://u:hunter2@h/d", "--feeds", "dts"],
-            &["dts", "not in this version"],
+            &["dev", "postgres://u:hunter2@h/d", "--feeds", "tables,dtss"],
+            &["dtss", "tables and dts"],
         ),
         (
             &["dev", "postgres://u:hunter2@h/d", "--preset", "debezium"],

@@ -3,6 +3,7 @@
 use std::{io::Write, net::SocketAddr, time::Duration};
 
 use headwater::config::{Advertised, SourceConfig, file};
+use headwater_capture::FeedFormat;
 use tempfile::NamedTempFile;
 
 fn file_with(text: &str) -> NamedTempFile {
@@ -85,6 +86,44 @@ fn a_whole_file_is_understood() {
     assert!(source.tables.matches("public", "orders"));
     assert!(!source.tables.matches("public", "audit_1"));
     assert!(!source.temporary);
+}
+
+#[test]
+fn a_stream_for_dts_has_the_instances_name_as_its_topic() {
+    let with = |feed: &str| {
+        let text = WHOLE.replace(
+            "password = { env = \"HEADWATER_TEST_UNSET\" }",
+            "slot = \"mine\"",
+        );
+        let file = file_with(&text.replace("name = \"more\"", feed));
+        let mut loaded = file::load(file.path()).unwrap().broker;
+        loaded.instances.remove(0).feeds.remove(1)
+    };
+    for (feed, name, topic) in [
+        ("name = \"dts\"\nformat = \"dts-avro\"", "dts", "shop"),
+        (
+            "name = \"dts\"\nformat = \"dts-avro\"\nlayout = \"stream\"",
+            "dts",
+            "shop",
+        ),
+        (
+            "name = \"dts\"\nformat = \"dts-avro\"\nprefix = \"cn_shop\"",
+            "dts",
+            "cn_shop",
+        ),
+        (
+            "name = \"more\"\nformat = \"dts-avro\"",
+            "more",
+            "shop-more",
+        ),
+    ] {
+        let loaded = with(feed);
+        assert_eq!(
+            (loaded.name.as_str(), loaded.prefix.as_str()),
+            (name, topic)
+        );
+        assert_eq!(loaded.format, FeedFormat::DtsAvro { next_id: 0 });
+    }
 }
 
 #[test]
@@ -235,9 +274,27 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "name = \"more\"",
-        "name = \"more\"\nformat = \"dts-avro\"",
+        "name = \"more\"\nformat = \"dts-csv\"",
         39,
-        &["dts-avro", "debezium-json"],
+        &["dts-csv", "dts-avro"],
+    ),
+    (
+        "name = \"more\"",
+        "name = \"more\"\nformat = \"dts-avro\"\nlayout = \"per-table\"",
+        40,
+        &["layout = \"stream\""],
+    ),
+    (
+        "name = \"more\"",
+        "name = \"more\"\nlayout = \"stream\"",
+        39,
+        &["layout = \"per-table\""],
+    ),
+    (
+        "name = \"more\"",
+        "name = \"more\"\nformat = \"dts-avro\"\npreset = \"flink\"",
+        40,
+        &["dts-avro has no presets"],
     ),
 ];
 

@@ -43,6 +43,10 @@ pub(crate) struct Settings {
     pub(crate) ring_bytes: Option<usize>,
     pub(crate) http: bool,
     pub(crate) compression: Compression,
+    /// The feed `dts` beside the feed `tables`.
+    pub(crate) dts: bool,
+    /// Its topic, if not `shop`.
+    pub(crate) dts_prefix: Option<String>,
 }
 
 impl Harness {
@@ -52,7 +56,11 @@ impl Harness {
     }
 
     pub(crate) async fn start_with(settings: Settings) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), settings).await
+    }
+
+    /// On a data directory that may have been used before.
+    pub(crate) async fn on(data: TempDir, settings: Settings) -> Self {
         let (feeder, broker) = start_on(data.path().to_owned(), settings).await.unwrap();
         let harness = Self {
             broker,
@@ -99,13 +107,30 @@ impl Harness {
 
     /// Commits one batch per entry, all in one group, and returns when that is confirmed to the source.
     pub(crate) async fn commit(&mut self, batches: &[(TableKey, Records)]) {
+        let batches = batches.iter();
+        self.commit_batches(
+            batches
+                .map(|(table, records)| batch(*table, records))
+                .collect(),
+        )
+        .await;
+    }
+
+    /// Records of the stream of the feed `dts`, as [`Harness::commit`].
+    pub(crate) async fn commit_stream(&mut self, records: &Records) {
+        let stream = TableBatch {
+            feed: 1,
+            table: None,
+            ..batch(ORDERS_KEY, records)
+        };
+        self.commit_batches(vec![stream]).await;
+    }
+
+    async fn commit_batches(&mut self, batches: Vec<TableBatch>) {
         self.position += 1;
         let position = vec![self.position];
         let group = TransactionGroup {
-            batches: batches
-                .iter()
-                .map(|(table, records)| batch(*table, records))
-                .collect(),
+            batches,
             commit: Some(Commit {
                 position: position.clone(),
                 commit_time_ms: Some(1_700_000_000_000),
@@ -147,6 +172,15 @@ pub(crate) async fn start_on(
     let (feeder, source) = channel(4, running_status());
     let mut storage = StorageConfig::default();
     storage.ring_bytes = settings.ring_bytes.unwrap_or(storage.ring_bytes);
+    let mut feeds = vec![FeedConfig {
+        compression: settings.compression,
+        ..FeedConfig::tables("shop")
+    }];
+    if settings.dts {
+        let mut dts = FeedConfig::dts("shop");
+        dts.prefix = settings.dts_prefix.unwrap_or(dts.prefix);
+        feeds.push(dts);
+    }
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = BrokerConfig {
         data_dir,
@@ -158,10 +192,7 @@ pub(crate) async fn start_on(
         instances: vec![InstanceConfig {
             name: "shop".to_owned(),
             source: SourceConfig::Channel(source),
-            feeds: vec![FeedConfig {
-                compression: settings.compression,
-                ..FeedConfig::tables("shop")
-            }],
+            feeds,
             retention: RetentionLimits::default(),
         }],
     };

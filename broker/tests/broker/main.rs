@@ -13,6 +13,7 @@ mod command_line;
 mod compression;
 mod configuration;
 mod data_directory;
+mod dts;
 mod fetch;
 mod fetch_session;
 mod group_operations;

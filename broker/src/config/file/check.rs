@@ -10,7 +10,7 @@ use headwater_capture::{
 use toml::Spanned;
 
 use super::{
-    Feed, File, Format, Instance, Layout, Loaded, PresetName, Retention, Source, Storage, Tables,
+    Feed, File, Format, Instance, Layout, Loaded, Retention, Source, Storage, Tables,
     kafka::connections,
 };
 use crate::config::{

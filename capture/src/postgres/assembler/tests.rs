@@ -5,6 +5,7 @@ mod changes;
 mod definitions;
 mod log;
 mod random;
+mod streams;
 mod transactions;
 mod values;
 

@@ -13,7 +13,9 @@ use crate::table::{Table, TableKey};
 pub(super) struct Record {
     pub(super) timestamp_ms: i64,
     pub(super) key: Option<String>,
+    /// Null in a stream, whose records are not JSON.
     pub(super) value: Json,
+    pub(super) raw: Vec<u8>,
     pub(super) headers: Vec<(String, String)>,
 }
 
@@ -55,8 +57,8 @@ impl Log {
             }
             Captured::Group(group) => {
                 for batch in &group.batches {
-                    let is_it = |table: &Table| batch.table.is_none_or(|key| key == table.key);
-                    let is_told = self.tables.iter().any(is_it);
+                    let told = |key| self.tables.iter().any(|table| table.key == key);
+                    let is_told = batch.table.is_none_or(told);
                     assert!(is_told, "a batch of a table before its definition");
                     self.batches += 1;
                     self.largest_batch = self.largest_batch.max(batch.batch.bytes.len());
@@ -105,7 +107,11 @@ fn read(batch: &TableBatch) -> Vec<Record> {
             Record {
                 timestamp_ms: record.timestamp,
                 key: record.key.map(text),
-                value: serde_json::from_slice(value).expect("JSON"),
+                value: match batch.table {
+                    Some(_) => serde_json::from_slice(value).expect("JSON"),
+                    None => Json::Null,
+                },
+                raw: value.to_vec(),
                 headers: record.headers.into_iter().map(header).collect(),
             }
         })

@@ -1,0 +1,122 @@
+//! The feed `dts` beside `tables`: its one topic, and the answers that its clients need where Kafka's are others.
+
+use headwater_storage::StorageError;
+
+use headwater::StartError;
+
+use crate::{
+    harness::{Harness, LINES, ORDERS, ORDERS_KEY, Settings, start_on},
+    wire::{Fetch, offsets},
+};
+
+const STREAM: &str = "shop";
+
+/// A round second, long past.
+const BASE: i64 = 1_700_000_000_000;
+
+/// Far ahead of every clock.
+const FUTURE_S: i64 = 9_000_000_000;
+
+fn with_dts() -> Settings {
+    Settings {
+        dts: true,
+        ..Settings::default()
+    }
+}
+
+async fn filled() -> Harness {
+    let mut harness = Harness::start_with(with_dts()).await;
+    let records = [0, 1_500].map(|after| (BASE + after, vec![7; 60]));
+    harness.commit_stream(&records.to_vec()).await;
+    harness.commit_one(ORDERS_KEY, BASE, 100).await;
+    harness
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_has_one_topic_named_as_the_instance_before_anything_is_in_it() {
+    let harness = Harness::start_with(with_dts()).await;
+    let mut client = harness.client().await;
+    let metadata = client.metadata().await;
+    let mut topics: Vec<(String, usize)> = metadata
+        .topics
+        .iter()
+        .map(|topic| {
+            let name = topic.name.as_ref().unwrap();
+            (name.to_string(), topic.partitions.len())
+        })
+        .collect();
+    topics.sort();
+    let expected = [STREAM, LINES, ORDERS].map(|name| (name.to_owned(), 1));
+    assert_eq!(topics, expected);
+    let end = client.offset(STREAM, -1, 1).await;
+    assert_eq!((end.error_code, end.offset), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_in_seconds_finds_a_record_or_the_end_of_the_log() {
+    let harness = filled().await;
+    let mut client = harness.client().await;
+    let base_s = BASE / 1_000;
+    for (timestamp, offset, found) in [
+        (base_s - 5, 0, base_s),
+        (base_s, 0, base_s),
+        (base_s + 1, 1, base_s + 1),
+        (base_s + 2, 2, base_s + 2),
+        (base_s + 1_000, 2, base_s + 1_000),
+        (FUTURE_S, -1, -1),
+        (BASE + 2_000, -1, -1),
+        (BASE + 1_500, 1, BASE + 1_500),
+    ] {
+        for version in [1, 2, 5, 9] {
+            let answer = client.offset(STREAM, timestamp, version).await;
+            assert_eq!(
+                (answer.error_code, answer.offset, answer.timestamp),
+                (0, offset, found),
+                "{timestamp} v{version}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_of_other_formats_answer_as_kafka_does() {
+    let harness = filled().await;
+    let mut client = harness.client().await;
+    let answer = client.offset(ORDERS, BASE / 1_000 + 2, 5).await;
+    assert_eq!(
+        (answer.error_code, answer.offset, answer.timestamp),
+        (0, -1, -1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_added_later_begins_empty_and_goes_on_after_a_restart() {
+    let mut harness = Harness::start().await;
+    harness.commit_one(ORDERS_KEY, BASE, 100).await;
+    for (run, first) in [(0, 0), (1, 2)] {
+        let Harness { broker, data, .. } = harness;
+        broker.stop().await.unwrap();
+        harness = Harness::on(data, with_dts()).await;
+        let mut client = harness.client().await;
+        let end = client.offset(STREAM, -1, 1).await;
+        assert_eq!(end.offset, first, "run {run}");
+        let records = [0, 1].map(|after| (BASE + after, vec![7; 60]));
+        harness.commit_stream(&records.to_vec()).await;
+        let read = client.fetch(Fetch::of(STREAM, first)).await;
+        assert_eq!(offsets(&read), [first, first + 1]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_cannot_have_the_name_of_a_topic_that_exists() {
+    let harness = Harness::start_with(with_dts()).await;
+    let Harness { broker, data, .. } = harness;
+    broker.stop().await.unwrap();
+    let mut settings = with_dts();
+    settings.dts_prefix = Some(ORDERS.to_owned());
+    let refused = start_on(data.path().to_owned(), settings).await;
+    let Err(StartError::Storage(StorageError::Invalid(line))) = refused else {
+        panic!("a topic of that name exists");
+    };
+    assert!(line.contains(ORDERS) && line.contains("prefix"), "{line}");
+}

@@ -3,7 +3,8 @@
 //! `cargo run --release -p headwater-capture --example capture_throughput`
 //!
 //! No socket, no disk: 1 M inserts into a table of six columns, in transactions of 500 rows and of one row,
-//! taken whenever something is ready. Prints processor time per row, best of five runs. Linux only.
+//! taken whenever something is ready; for the feed `tables`, for `dts`, and for both. Prints processor time per row,
+//! best of five runs. Linux only.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
@@ -26,19 +27,40 @@ const COMMIT_TIME_US: i64 = 757_479_845_678_901;
 fn main() {
     let decode = best(|| decode_only(500));
     println!("decode only                     {}", per_row(decode));
-    for rows in [500, 1] {
-        let mut bytes = 0;
-        let whole = best(|| {
-            let (time, written) = capture(rows);
-            bytes = written;
-            time
-        });
-        let record = bytes / ROWS;
-        println!(
-            "{rows:>3} rows a transaction           {}  {record} B a record",
-            per_row(whole)
-        );
+    let both = || [tables(), dts()].into();
+    for (name, feeds) in [
+        (
+            "tables",
+            &(|| vec![tables()]) as &dyn Fn() -> Vec<FeedFormat>,
+        ),
+        ("dts", &|| vec![dts()]),
+        ("both", &both),
+    ] {
+        for rows in [500, 1] {
+            let mut bytes = 0;
+            let whole = best(|| {
+                let (time, written) = capture(rows, feeds());
+                bytes = written;
+                time
+            });
+            let record = bytes / ROWS;
+            println!(
+                "{name:<6} {rows:>3} rows a transaction    {}  {record} B a row",
+                per_row(whole)
+            );
+        }
     }
+}
+
+fn tables() -> FeedFormat {
+    FeedFormat::DebeziumJson {
+        preset: Preset::Flink,
+        name: "shop".to_owned(),
+    }
+}
+
+fn dts() -> FeedFormat {
+    FeedFormat::DtsAvro { next_id: 0 }
 }
 
 fn best(run: impl FnMut() -> Duration) -> Duration {
@@ -102,16 +124,13 @@ fn decode_only(rows: usize) -> Duration {
     processor_time() - started
 }
 
-fn capture(rows: usize) -> (Duration, usize) {
+fn capture(rows: usize, feeds: Vec<FeedFormat>) -> (Duration, usize) {
     let config = AssemblerConfig {
         system_id: 1,
         timeline: 1,
         database: "shop".to_owned(),
         server_version: "15.18 (Debian 15.18-0+deb12u1)".to_owned(),
-        feeds: vec![FeedFormat::DebeziumJson {
-            preset: Preset::Flink,
-            name: "shop".to_owned(),
-        }],
+        feeds,
         tables: TableFilter::default(),
         limits: CaptureLimits::default(),
     };

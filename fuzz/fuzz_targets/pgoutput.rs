@@ -39,10 +39,13 @@ impl Source {
             timeline: 1,
             database: "shop".to_owned(),
             server_version: "15.18 (Debian 15.18-0+deb12u1)".to_owned(),
-            feeds: vec![FeedFormat::DebeziumJson {
-                preset: Preset::Flink,
-                name: "shop".to_owned(),
-            }],
+            feeds: vec![
+                FeedFormat::DebeziumJson {
+                    preset: Preset::Flink,
+                    name: "shop".to_owned(),
+                },
+                FeedFormat::DtsAvro { next_id: 0 },
+            ],
             tables: TableFilter::default(),
             limits: CaptureLimits {
                 batch_bytes: 4 * 1024,

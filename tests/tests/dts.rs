@@ -1,13 +1,7 @@
 //! The feed `dts` with real ends: row changes of PostgreSQL, read by the client that DTS's Python demo is made of
 //! (kafka-python 2.0.2, fastavro 1.8.3, assignment, a fixed reader schema) and decoded by the class of DTS's Java SDK.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{path::Path, process::Command, thread, time::Duration};
 
 use headwater_tests::{
     harness::{Headwater, Options, Postgres, Version, installed, repository},
@@ -57,7 +51,11 @@ impl Feed {
         for _ in 0..200 {
             let end = self.end();
             let records = self.read("start", usize::try_from(end).expect("not negative"));
-            assert!(records.iter().all(|record| record["id"] == record["offset"]));
+            assert!(
+                records
+                    .iter()
+                    .all(|record| record["id"] == record["offset"])
+            );
             changes = records;
             changes.retain(|record| record["operation"] != "HEARTBEAT");
             if changes.len() >= count {
@@ -65,7 +63,12 @@ impl Feed {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        assert_eq!(changes.len(), count, "{changes:#?}\n{}", self.headwater.log());
+        assert_eq!(
+            changes.len(),
+            count,
+            "{changes:#?}\n{}",
+            self.headwater.log()
+        );
         changes
     }
 
@@ -85,17 +88,19 @@ impl Feed {
             .lines()
             .map(|line| serde_json::from_str(line).expect("JSON"))
             .collect();
-        let found = records.iter().filter(|record| record["id"].is_i64()).count();
+        let found = records
+            .iter()
+            .filter(|record| record["id"].is_i64())
+            .count();
         assert_eq!(found, count, "{errors}");
         records
     }
 }
 
 fn operations(records: &[Value]) -> Vec<&str> {
-    let name = |record: &'_ Value| record["operation"].as_str().map(str::to_owned);
     records
         .iter()
-        .map(|record| record["operation"].as_str().unwrap_or_else(|| panic!("{:?}", name(record))))
+        .map(|record| record["operation"].as_str().expect("a symbol"))
         .collect()
 }
 
@@ -103,8 +108,7 @@ fn operations(records: &[Value]) -> Vec<&str> {
 fn column<'a>(record: &'a Value, image: &str, name: &str) -> &'a Value {
     let fields = record["fields"].as_array().expect("fields of a row");
     let index = fields.iter().position(|field| field["name"] == name);
-    let index = index.unwrap_or_else(|| panic!("{name} is not in {fields:?}"));
-    &record[image][index]
+    &record[image][index.expect("a column of the table")]
 }
 
 fn branch(kind: &str, contents: Value) -> Value {
@@ -122,7 +126,9 @@ fn rows_arrive_as_the_demo_reads_them(version: Version) {
     let changes = feed.changes(8);
     assert_eq!(
         operations(&changes),
-        ["BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT", "BEGIN", "DDL", "COMMIT"]
+        [
+            "BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT", "BEGIN", "DDL", "COMMIT"
+        ]
     );
     let insert = &changes[1];
     assert_eq!(insert["objectName"], "shop.public.kinds");
@@ -138,37 +144,82 @@ fn rows_arrive_as_the_demo_reads_them(version: Version) {
     assert_eq!(column(update, "beforeImages", "small")[1]["value"], "-2");
     assert_eq!(column(update, "afterImages", "small")[1]["value"], "3");
     let body = column(update, "afterImages", "body");
-    assert_eq!(body[1]["value"].as_str().map(str::len), Some(9_000), "large and unchanged");
+    assert_eq!(
+        body[1]["value"].as_str().map(str::len),
+        Some(9_000),
+        "large and unchanged"
+    );
     assert_eq!(changes[3]["afterImages"], Value::Null);
-    assert_eq!(column(&changes[3], "beforeImages", "small")[1]["value"], "3");
-    assert_eq!(changes[6]["afterImages"], "TRUNCATE TABLE \"public\".\"kinds\"");
+    assert_eq!(
+        column(&changes[3], "beforeImages", "small")[1]["value"],
+        "3"
+    );
+    assert_eq!(
+        changes[6]["afterImages"],
+        "TRUNCATE TABLE \"public\".\"kinds\""
+    );
     assert_eq!(changes[6]["objectName"], "shop");
 }
 
 fn check_values(insert: &Value) {
-    let time = |hour: i64, minute: i64, second: i64, millis: i64| {
-        json!({"year": null, "month": null, "day": null, "hour": hour, "minute": minute, "second": second, "millis": millis})
-    };
-    let stamp = |hour: i64, millis: i64| {
-        json!({"year": 2024, "month": 2, "day": 29, "hour": hour, "minute": 34, "second": 56, "millis": millis})
-    };
+    let time = |hour: i64, minute: i64, second: i64, millis: i64| json!({"year": null, "month": null, "day": null, "hour": hour, "minute": minute, "second": second, "millis": millis});
+    let stamp = |hour: i64, millis: i64| json!({"year": 2024, "month": 2, "day": 29, "hour": hour, "minute": 34, "second": 56, "millis": millis});
     let day = json!({"year": 2024, "month": 2, "day": 29, "hour": null, "minute": null, "second": null, "millis": null});
     let object = |kind: &str, value: &str| json!({"type": kind, "value": value});
     for (name, expected) in [
-        ("id", branch("Integer", json!({"precision": 8, "value": "1"}))),
-        ("price", branch("Decimal", json!({"value": "348.00", "precision": 5, "scale": 2}))),
-        ("ratio", branch("Float", json!({"value": 0.1, "precision": 0, "scale": 0}))),
-        ("name", branch("Character", json!({"charset": "UTF-8", "value": "größe"}))),
+        (
+            "id",
+            branch("Integer", json!({"precision": 8, "value": "1"})),
+        ),
+        (
+            "price",
+            branch(
+                "Decimal",
+                json!({"value": "348.00", "precision": 5, "scale": 2}),
+            ),
+        ),
+        (
+            "ratio",
+            branch("Float", json!({"value": 0.1, "precision": 0, "scale": 0})),
+        ),
+        (
+            "name",
+            branch("Character", json!({"charset": "UTF-8", "value": "größe"})),
+        ),
         ("flag", branch("TextObject", object("BOOL", "true"))),
         ("day", branch("DateTime", day)),
         ("at", branch("DateTime", time(4, 5, 6, 500_000))),
         ("stamp", branch("DateTime", stamp(12, 789_012))),
-        ("moment", branch("TimestampWithTimeZone", json!({"value": stamp(10, 0), "timezone": "+00:00"}))),
-        ("late", branch("TimestampWithTimeZone", json!({"value": time(4, 5, 6, 0), "timezone": "+05:30"}))),
-        ("raw", branch("BinaryObject", object("BYTEA", "\u{0}\u{fffd}"))),
+        (
+            "moment",
+            branch(
+                "TimestampWithTimeZone",
+                json!({"value": stamp(10, 0), "timezone": "+00:00"}),
+            ),
+        ),
+        (
+            "late",
+            branch(
+                "TimestampWithTimeZone",
+                json!({"value": time(4, 5, 6, 0), "timezone": "+05:30"}),
+            ),
+        ),
+        (
+            "raw",
+            branch("BinaryObject", object("BYTEA", "\u{0}\u{fffd}")),
+        ),
         ("doc", branch("TextObject", object("JSON", "{\"a\": 1}"))),
-        ("binary_doc", branch("BinaryObject", object("JSON", "{\"b\": 2}"))),
-        ("uid", branch("TextObject", object("XTYPE", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"))),
+        (
+            "binary_doc",
+            branch("BinaryObject", object("JSON", "{\"b\": 2}")),
+        ),
+        (
+            "uid",
+            branch(
+                "TextObject",
+                object("XTYPE", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+            ),
+        ),
         ("tags", branch("TextObject", object("XTYPE", "{a,b}"))),
         ("odd", branch("TextObject", object("XTYPE", "NaN"))),
     ] {
@@ -206,7 +257,10 @@ fn an_idle_source_sends_heartbeats_whose_time_goes_on_and_a_checkpoint_finds_its
         .map(|record| record["sourceTimestamp"].as_i64().expect("a time"))
         .collect();
     assert!(beats.is_sorted(), "{beats:?}");
-    assert!(beats.last() > Some(&committed), "{beats:?} after {committed}");
+    assert!(
+        beats.last() > Some(&committed),
+        "{beats:?} after {committed}"
+    );
 
     // As every DTS client begins: at the second of its checkpoint.
     let found = feed.read(&format!("seconds:{committed}"), 1);
@@ -218,7 +272,9 @@ fn an_idle_source_sends_heartbeats_whose_time_goes_on_and_a_checkpoint_finds_its
 #[test]
 fn a_stream_added_to_a_running_instance_begins_at_the_next_transaction_and_survives_a_kill() {
     let postgres = Postgres::start(Version::V15);
-    postgres.execute("CREATE TABLE t (id int PRIMARY KEY, n int); ALTER TABLE t REPLICA IDENTITY FULL;");
+    postgres.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, n int); ALTER TABLE t REPLICA IDENTITY FULL;",
+    );
     let data = tempfile::tempdir().expect("a temporary directory can be made");
     let mut options = Options::of(&postgres, data.path());
     options.instance = TOPIC.to_owned();
@@ -238,7 +294,11 @@ fn a_stream_added_to_a_running_instance_begins_at_the_next_transaction_and_survi
     };
     feed.postgres.execute("UPDATE t SET n = 2");
     let changes = feed.changes(3);
-    assert_eq!(operations(&changes), ["BEGIN", "UPDATE", "COMMIT"], "never back-filled");
+    assert_eq!(
+        operations(&changes),
+        ["BEGIN", "UPDATE", "COMMIT"],
+        "never back-filled"
+    );
     feed.headwater.kill();
     feed.postgres.execute("UPDATE t SET n = 3");
     feed.headwater.start_again();
@@ -257,9 +317,12 @@ fn a_table_without_full_old_rows_is_named_with_its_fix_and_marked_in_the_feed() 
     });
     feed.postgres
         .execute("INSERT INTO t VALUES (1, 1); UPDATE t SET n = 2; DELETE FROM t;");
-    let changes = feed.changes(9);
-    for index in [4, 7] {
-        assert_eq!(column(&changes[index], "beforeImages", "id")[1]["value"], "1");
+    let changes = feed.changes(5);
+    for index in [2, 3] {
+        assert_eq!(
+            column(&changes[index], "beforeImages", "id")[1]["value"],
+            "1"
+        );
         let absent = column(&changes[index], "beforeImages", "n");
         assert!(absent.to_string().contains("NONE"), "{absent}");
     }
@@ -273,25 +336,36 @@ fn the_java_sdk_decodes_the_records() {
         "INSERT INTO kinds (id, name, day, moment, raw) VALUES (1, 'größe', '2024-02-29', '2024-02-29 12:00+00', '\\x00ff'); \
          UPDATE kinds SET price = 1.50; DELETE FROM kinds;",
     );
-    let changes = feed.changes(9);
+    let changes = feed.changes(5);
     let end = feed.end();
     let home = installed("java-dts");
     let classes = |name: &str| Path::new(&home).join(name).display().to_string();
     let mut command = Command::new("java");
     command
-        .args(["-XX:TieredStopAtLevel=1", "--add-exports", "java.base/sun.util.calendar=ALL-UNNAMED", "-cp"])
+        .args([
+            "-XX:TieredStopAtLevel=1",
+            "--add-exports",
+            "java.base/sun.util.calendar=ALL-UNNAMED",
+            "-cp",
+        ])
         .arg(format!("{}:{}", classes("classes"), classes("lib/*")))
-        .args(["DtsDecoder", &feed.headwater.bootstrap(), TOPIC, &end.to_string()]);
+        .args([
+            "DtsDecoder",
+            &feed.headwater.bootstrap(),
+            TOPIC,
+            &end.to_string(),
+        ]);
     let output = command.output().expect("java runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let shown: Vec<&str> = text.lines().filter(|line| !line.contains("HEARTBEAT")).collect();
+    let shown: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("HEARTBEAT"))
+        .collect();
     assert_eq!(shown.len(), changes.len(), "{text}");
     for part in ["INSERT shop.public.kinds", "größe", "2024-02-29"] {
         assert!(shown[1].contains(part), "{}", shown[1]);
     }
-    assert!(shown[4].contains("1.50"), "{}", shown[4]);
-    let kept: PathBuf = repository().join("docs/dts/record.avsc");
-    assert!(fs::exists(kept).is_ok_and(|exists| exists));
+    assert!(shown[2].contains("1.50"), "{}", shown[2]);
 }

@@ -33,20 +33,20 @@ const COLUMNS: &[&str] = &[
 const REFERENCE_PUBLICATION: &str = "reference";
 
 /// A backlog: its rows and how they are grouped.
-struct Backlog {
-    name: String,
-    prefix: &'static str,
-    rows: u64,
-    rows_per_transaction: u64,
+pub(super) struct Backlog {
+    pub(super) name: String,
+    pub(super) prefix: &'static str,
+    pub(super) rows: u64,
+    pub(super) rows_per_transaction: u64,
 }
 
 /// What one drain took.
 #[derive(Clone, Copy)]
-struct Drain {
-    seconds: f64,
+pub(super) struct Drain {
+    pub(super) seconds: f64,
     /// Walsender, and whatever other sessions the reader had.
     postgres_cpu: f64,
-    reader_cpu: f64,
+    pub(super) reader_cpu: f64,
     peak_bytes: f64,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Section, Failure> {
 }
 
 /// One backlog and everything needed to drain it again and again.
-struct Runs<'a> {
+pub(super) struct Runs<'a> {
     database: &'a Database,
     sql: Connection,
     backlog: Backlog,
@@ -85,7 +85,7 @@ struct Runs<'a> {
 
 impl<'a> Runs<'a> {
     /// Makes a slot for every run, all at the same place, and then the backlog behind it.
-    fn prepare(
+    pub(super) fn prepare(
         database: &'a Database,
         backlog: Backlog,
         alternations: u32,
@@ -125,9 +125,9 @@ impl<'a> Runs<'a> {
             let instance = format!("{}{run}", self.backlog.prefix);
             let pair = if run % 2 == 1 {
                 let reference = self.reference(&reference_slot(&instance))?;
-                (reference, self.headwater(&instance)?)
+                (reference, self.headwater(&instance, "tables")?)
             } else {
-                let headwater = self.headwater(&instance)?;
+                let headwater = self.headwater(&instance, "tables")?;
                 (self.reference(&reference_slot(&instance))?, headwater)
             };
             eprintln!(
@@ -168,11 +168,15 @@ impl<'a> Runs<'a> {
         })
     }
 
-    fn headwater(&mut self, instance: &str) -> Result<Drain, Failure> {
+    pub(super) fn headwater(
+        &mut self,
+        instance: &str,
+        feeds: &'static str,
+    ) -> Result<Drain, Failure> {
         let postmaster = self.database.postmaster_pid();
         let postgres_before = process::reaped_cpu_seconds(postmaster)?;
         let data = tempfile::tempdir()?;
-        let launch = Launch::new(self.database, instance, data.path());
+        let launch = Launch::new(self.database, instance, data.path()).with_feeds(feeds);
         let mut headwater = launch.spawn();
         headwater.connect()?;
         let walsender = self.wait_for_walsender(&workload::slot(instance))?;

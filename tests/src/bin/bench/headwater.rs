@@ -27,6 +27,7 @@ pub(crate) struct Headwater {
 pub(crate) struct Launch {
     source_url: String,
     instance: String,
+    feeds: &'static str,
     data: PathBuf,
 }
 
@@ -35,8 +36,14 @@ impl Launch {
         Self {
             source_url: database.server().url(),
             instance: instance.to_owned(),
+            feeds: "tables",
             data: data.to_owned(),
         }
+    }
+
+    /// With these feeds instead of `tables` alone.
+    pub(crate) fn with_feeds(self, feeds: &'static str) -> Self {
+        Self { feeds, ..self }
     }
 
     /// Starts the process and returns at once: it may not listen yet.
@@ -47,6 +54,7 @@ impl Launch {
         command
             .args(["dev", &self.source_url, "--instance", &self.instance])
             .args(["--tables", workload::QUALIFIED_TABLE])
+            .args(["--feeds", self.feeds])
             .args(["--kafka", &format!("127.0.0.1:{kafka_port}")])
             .args(["--http", &format!("127.0.0.1:{http_port}")])
             .arg("--data")

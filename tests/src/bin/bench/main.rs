@@ -1,5 +1,6 @@
 //! The benches: what headwater holds, each number beside its reference in the same run.
 //!
+//! `bench dts` drains the same with the feed dts beside tables.
 //! `bench capture` drains a PostgreSQL backlog, beside `pg_recvlogical` to /dev/null.
 //! `bench latency` takes the time from commit to consumer, beside a bare receipt plus one sync.
 //! `bench fetch` reads the newest batches, beside a loop that writes the same bytes from memory.
@@ -24,6 +25,7 @@
 mod bare_loop;
 mod capture;
 mod database;
+mod dts;
 mod fetch;
 mod fetch_client;
 mod headwater;
@@ -65,6 +67,8 @@ enum Bench {
     All,
     /// Drain of a PostgreSQL backlog, beside pg_recvlogical.
     Capture,
+    /// The same with the feed dts beside tables.
+    Dts,
     /// Commit to consumer, beside a bare receipt of the same commit plus one fdatasync.
     Latency,
     /// Fetch from the ring, beside a bare loop that writes the same bytes from memory.
@@ -126,12 +130,16 @@ fn run(command_line: &CommandLine) -> Result<(), Failure> {
             Bench::Start,
             Bench::Fetch,
             Bench::Capture,
+            Bench::Dts,
             Bench::Latency,
             Bench::Memory,
         ],
-        one @ (Bench::Capture | Bench::Latency | Bench::Fetch | Bench::Memory | Bench::Start) => {
-            vec![one.clone()]
-        }
+        one @ (Bench::Capture
+        | Bench::Dts
+        | Bench::Latency
+        | Bench::Fetch
+        | Bench::Memory
+        | Bench::Start) => vec![one.clone()],
     };
 
     let machine = Machine::read();
@@ -156,6 +164,7 @@ fn run(command_line: &CommandLine) -> Result<(), Failure> {
 fn measure(bench: &Bench, settings: &Settings) -> Result<Section, Failure> {
     match bench {
         Bench::Capture => capture::run(settings),
+        Bench::Dts => dts::run(settings),
         Bench::Latency => latency::run(settings),
         Bench::Fetch => fetch::run(settings),
         Bench::Memory => memory::run(settings),

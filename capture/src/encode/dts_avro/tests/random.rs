@@ -78,25 +78,19 @@ fn column() -> impl Strategy<Value = (u32, String, bool)> {
     )
 }
 
-fn rows() -> impl Strategy<Value = (Vec<(u32, String, bool)>, Vec<Given>, Vec<Given>)> {
-    prop::collection::vec((column(), given(), given()), 0..12).prop_map(|columns| {
-        let mut rows = (Vec::new(), Vec::new(), Vec::new());
-        for (column, old, new) in columns {
-            rows.0.push(column);
-            rows.1.push(old);
-            rows.2.push(new);
-        }
-        rows
-    })
+/// A column with an old and a new value.
+fn cell() -> impl Strategy<Value = ((u32, String, bool), Given, Given)> {
+    (column(), given(), given())
 }
 
 proptest! {
     #[test]
-    fn any_change_reads_back((columns, old, new) in rows(), kind in 0..4_u8, time in any::<u32>()) {
+    fn any_change_reads_back(cells in prop::collection::vec(cell(), 0..12), kind in 0..4_u8, time in any::<u32>()) {
         let mut encoder = DtsAvro::new(Family::PostgreSql, "15.18", 3, usize::MAX);
+        let columns: Vec<_> = cells.iter().map(|(column, _, _)| column.clone()).collect();
         encoder.prepare(TABLE, &postgres::shape("shop", &table(&columns)));
-        let old: Vec<Value<'_>> = old.iter().map(Given::value).collect();
-        let new: Vec<Value<'_>> = new.iter().map(Given::value).collect();
+        let old: Vec<Value<'_>> = cells.iter().map(|(_, old, _)| old.value()).collect();
+        let new: Vec<Value<'_>> = cells.iter().map(|(_, _, new)| new.value()).collect();
         let (old_row, new_row) = (TestRow(&old), TestRow(&new));
         let change = match kind {
             0 => insert(&new),

@@ -1,5 +1,6 @@
 //! Every type of both families: which number and branch, and what stands in it.
 
+use super::mysql::ColumnType as T;
 use super::*;
 
 /// The item of an INSERT of one column.
@@ -34,122 +35,123 @@ fn shown(item: &Avro) -> String {
     }
 }
 
+/// Type and value; number and branch, and what stands in it.
+const MYSQL: [(T<'_>, Value<'_>, i32, u32, &str); 32] = [
+    (T::TinyInt, Value::Number(b"-128"), 1, 1, "1,-128"),
+    (T::SmallInt, Value::Number(b"65535"), 2, 1, "2,65535"),
+    (T::MediumInt, Value::Number(b"-8388608"), 9, 1, "3,-8388608"),
+    (T::Int, Value::Number(b"4294967295"), 3, 1, "4,4294967295"),
+    (
+        T::BigInt,
+        Value::Number(b"18446744073709551615"),
+        8,
+        1,
+        "8,18446744073709551615",
+    ),
+    (
+        T::Bit,
+        Value::Number(b"18446744073709551615"),
+        16,
+        1,
+        "8,18446744073709551615",
+    ),
+    (T::Decimal, Value::Decimal(b"348.00"), 246, 3, "348.00,5,2"),
+    (T::Decimal, Value::Decimal(b"-0.050"), 246, 3, "-0.050,2,3"),
+    (T::Float, Value::Number(b"0.1"), 4, 4, "0.1,0,0"),
+    (
+        T::Double,
+        Value::Text(b"-1.7976931348623157e+308"),
+        5,
+        4,
+        "compared as a number",
+    ),
+    (T::Date, Value::Date(b"2024-02-29"), 10, 6, "2024,2,29,,,,"),
+    (T::Date, Value::Text(b"0000-00-00"), 10, 6, "0,0,0,,,,"),
+    (
+        T::Time,
+        Value::Text(b"-838:59:59"),
+        11,
+        6,
+        ",,,-838,-59,-59,0",
+    ),
+    (
+        T::Time,
+        Value::Time(b"04:05:06.5"),
+        11,
+        6,
+        ",,,4,5,6,500000",
+    ),
+    (
+        T::DateTime,
+        Value::Timestamp(b"2024-02-29 12:34:56"),
+        12,
+        6,
+        "2024,2,29,12,34,56,0",
+    ),
+    (
+        T::DateTime,
+        Value::Timestamp(b"2024-02-29 12:34:56.789012"),
+        12,
+        6,
+        "2024,2,29,12,34,56,789012",
+    ),
+    (
+        T::Timestamp,
+        Value::Instant(b"2024-02-29 12:34:56.000001"),
+        7,
+        5,
+        "1709210096,1",
+    ),
+    (
+        T::Timestamp,
+        Value::Text(b"0000-00-00 00:00:00"),
+        7,
+        5,
+        "0,0",
+    ),
+    (T::Year, Value::Number(b"2024"), 13, 6, "2024,,,,,,"),
+    (T::Char("latin1"), Value::Text(b"a"), 254, 2, "latin1,a"),
+    (T::VarChar("gbk"), Value::Text(b"a"), 253, 2, "gbk,a"),
+    (T::VarChar("utf8mb3"), Value::Text(b"a"), 253, 2, "utf8,a"),
+    (T::VarChar("klingon"), Value::Text(b"a"), 253, 2, "binary,a"),
+    (
+        T::Text("utf8mb4"),
+        Value::Text("世".as_bytes()),
+        15,
+        2,
+        "utf8mb4,世",
+    ),
+    (T::Binary, Value::HexBytes(b"6869"), 252, 10, "BINARY,hi"),
+    (T::Blob, Value::HexBytes(b"6869"), 252, 10, "BLOB,hi"),
+    (T::Enum, Value::Text(b"red"), 247, 11, "ENUM,red"),
+    (T::Set, Value::Text(b"a,b"), 248, 11, "SET,a,b"),
+    (
+        T::Json,
+        Value::Json(b"{\"a\":1}"),
+        245,
+        11,
+        "JSON,{\"a\":1}",
+    ),
+    (
+        T::Geometry,
+        Value::HexBytes(b"0101"),
+        255,
+        8,
+        "WKB,\u{1}\u{1}",
+    ),
+    (T::Int, Value::Null, 3, 0, ""),
+    (
+        T::Blob,
+        Value::Unchanged(crate::value::ValueKind::Bytes),
+        252,
+        12,
+        "NONE",
+    ),
+];
+
 #[test]
 fn every_type_of_the_mysql_family_has_its_pair() {
-    use mysql::ColumnType as T;
-    let cases: [(T<'_>, Value<'_>, i32, u32, &str); 32] = [
-        (T::TinyInt, Value::Number(b"-128"), 1, 1, "1,-128"),
-        (T::SmallInt, Value::Number(b"65535"), 2, 1, "2,65535"),
-        (T::MediumInt, Value::Number(b"-8388608"), 9, 1, "3,-8388608"),
-        (T::Int, Value::Number(b"4294967295"), 3, 1, "4,4294967295"),
-        (
-            T::BigInt,
-            Value::Number(b"18446744073709551615"),
-            8,
-            1,
-            "8,18446744073709551615",
-        ),
-        (
-            T::Bit,
-            Value::Number(b"18446744073709551615"),
-            16,
-            1,
-            "8,18446744073709551615",
-        ),
-        (T::Decimal, Value::Decimal(b"348.00"), 246, 3, "348.00,5,2"),
-        (T::Decimal, Value::Decimal(b"-0.050"), 246, 3, "-0.050,2,3"),
-        (T::Float, Value::Number(b"0.1"), 4, 4, "0.1,0,0"),
-        (
-            T::Double,
-            Value::Text(b"-1.7976931348623157e+308"),
-            5,
-            4,
-            "compared as a number",
-        ),
-        (T::Date, Value::Date(b"2024-02-29"), 10, 6, "2024,2,29,,,,"),
-        (T::Date, Value::Text(b"0000-00-00"), 10, 6, "0,0,0,,,,"),
-        (
-            T::Time,
-            Value::Text(b"-838:59:59"),
-            11,
-            6,
-            ",,,-838,-59,-59,0",
-        ),
-        (
-            T::Time,
-            Value::Time(b"04:05:06.5"),
-            11,
-            6,
-            ",,,4,5,6,500000",
-        ),
-        (
-            T::DateTime,
-            Value::Timestamp(b"2024-02-29 12:34:56"),
-            12,
-            6,
-            "2024,2,29,12,34,56,0",
-        ),
-        (
-            T::DateTime,
-            Value::Timestamp(b"2024-02-29 12:34:56.789012"),
-            12,
-            6,
-            "2024,2,29,12,34,56,789012",
-        ),
-        (
-            T::Timestamp,
-            Value::Instant(b"2024-02-29 12:34:56.000001"),
-            7,
-            5,
-            "1709210096,1",
-        ),
-        (
-            T::Timestamp,
-            Value::Text(b"0000-00-00 00:00:00"),
-            7,
-            5,
-            "0,0",
-        ),
-        (T::Year, Value::Number(b"2024"), 13, 6, "2024,,,,,,"),
-        (T::Char("latin1"), Value::Text(b"a"), 254, 2, "latin1,a"),
-        (T::VarChar("gbk"), Value::Text(b"a"), 253, 2, "gbk,a"),
-        (T::VarChar("utf8mb3"), Value::Text(b"a"), 253, 2, "utf8,a"),
-        (T::VarChar("klingon"), Value::Text(b"a"), 253, 2, "binary,a"),
-        (
-            T::Text("utf8mb4"),
-            Value::Text("世".as_bytes()),
-            15,
-            2,
-            "utf8mb4,世",
-        ),
-        (T::Binary, Value::HexBytes(b"6869"), 252, 10, "BINARY,hi"),
-        (T::Blob, Value::HexBytes(b"6869"), 252, 10, "BLOB,hi"),
-        (T::Enum, Value::Text(b"red"), 247, 11, "ENUM,red"),
-        (T::Set, Value::Text(b"a,b"), 248, 11, "SET,a,b"),
-        (
-            T::Json,
-            Value::Json(b"{\"a\":1}"),
-            245,
-            11,
-            "JSON,{\"a\":1}",
-        ),
-        (
-            T::Geometry,
-            Value::HexBytes(b"0101"),
-            255,
-            8,
-            "WKB,\u{1}\u{1}",
-        ),
-        (T::Int, Value::Null, 3, 0, ""),
-        (
-            T::Blob,
-            Value::Unchanged(crate::value::ValueKind::Bytes),
-            252,
-            12,
-            "NONE",
-        ),
-    ];
-    for (column_type, value, number, branch, contents) in cases {
+    for (column_type, value, number, branch, contents) in MYSQL {
         let column = mysql::column("a", column_type, true);
         let (found_number, found_branch, item) = item_of(column, value);
         let found = (found_number, found_branch, shown(&item));
@@ -169,71 +171,73 @@ fn every_type_of_the_mysql_family_has_its_pair() {
     }
 }
 
+/// Oid and value; branch, and what stands in it.
+const POSTGRESQL: [(u32, Value<'_>, u32, &str); 30] = [
+    (21, Value::Number(b"-32768"), 1, "2,-32768"),
+    (23, Value::Number(b"0"), 1, "4,0"),
+    (
+        20,
+        Value::Number(b"-9223372036854775808"),
+        1,
+        "8,-9223372036854775808",
+    ),
+    (1042, Value::Text(b"ab "), 2, "UTF-8,ab "),
+    (25, Value::Text("größe".as_bytes()), 2, "UTF-8,größe"),
+    (1700, Value::Decimal(b"1.00"), 3, "1.00,3,2"),
+    (1700, Value::Decimal(b"0"), 3, "0,1,0"),
+    (1700, Value::Text(b"NaN"), 11, "XTYPE,NaN"),
+    (701, Value::Number(b"1e-05"), 4, "0.00001,0,0"),
+    (700, Value::Text(b"NaN"), 4, "NaN,0,0"),
+    (701, Value::Text(b"-Infinity"), 4, "-inf,0,0"),
+    (1082, Value::Date(b"2024-02-29"), 6, "2024,2,29,,,,"),
+    (1082, Value::Text(b"infinity"), 11, "XTYPE,infinity"),
+    (
+        1082,
+        Value::Text(b"0044-03-15 BC"),
+        11,
+        "XTYPE,0044-03-15 BC",
+    ),
+    (1083, Value::Time(b"24:00:00"), 6, ",,,24,0,0,0"),
+    (
+        1114,
+        Value::Timestamp(b"2024-02-29 12:34:56.7"),
+        6,
+        "2024,2,29,12,34,56,700000",
+    ),
+    (
+        1184,
+        Value::Instant(b"2024-02-29 12:34:56"),
+        7,
+        "2024,2,29,12,34,56,0,+00:00",
+    ),
+    (
+        1266,
+        Value::Text(b"12:34:56.5+05:30"),
+        7,
+        ",,,12,34,56,500000,+05:30",
+    ),
+    (17, Value::HexBytes(b"00ff"), 10, "BYTEA,\0\u{fffd}"),
+    (3802, Value::Json(b"{\"a\": 1}"), 10, "JSON,{\"a\": 1}"),
+    (16, Value::Bool(true), 11, "BOOL,true"),
+    (16, Value::Bool(false), 11, "BOOL,false"),
+    (114, Value::Json(b"[1]"), 11, "JSON,[1]"),
+    (
+        2950,
+        Value::Text(b"a0eebc99-9c0b"),
+        11,
+        "XTYPE,a0eebc99-9c0b",
+    ),
+    (142, Value::Text(b"<a/>"), 11, "XML,<a/>"),
+    (790, Value::Text(b"$1.00"), 11, "XTYPE,$1.00"),
+    (600, Value::Text(b"(1,2)"), 11, "XTYPE,(1,2)"),
+    (26, Value::Number(b"4294967295"), 11, "XTYPE,4294967295"),
+    (1007, Value::Text(b"{1,2}"), 11, "XTYPE,{1,2}"),
+    (99_999, Value::Text(b"caf\xe9"), 11, "XTYPE,caf\u{fffd}"),
+];
+
 #[test]
 fn every_type_of_postgresql_has_its_branch() {
-    let cases: [(u32, Value<'_>, u32, &str); 30] = [
-        (21, Value::Number(b"-32768"), 1, "2,-32768"),
-        (23, Value::Number(b"0"), 1, "4,0"),
-        (
-            20,
-            Value::Number(b"-9223372036854775808"),
-            1,
-            "8,-9223372036854775808",
-        ),
-        (1042, Value::Text(b"ab "), 2, "UTF-8,ab "),
-        (25, Value::Text("größe".as_bytes()), 2, "UTF-8,größe"),
-        (1700, Value::Decimal(b"1.00"), 3, "1.00,3,2"),
-        (1700, Value::Decimal(b"0"), 3, "0,1,0"),
-        (1700, Value::Text(b"NaN"), 11, "XTYPE,NaN"),
-        (701, Value::Number(b"1e-05"), 4, "0.00001,0,0"),
-        (700, Value::Text(b"NaN"), 4, "NaN,0,0"),
-        (701, Value::Text(b"-Infinity"), 4, "-inf,0,0"),
-        (1082, Value::Date(b"2024-02-29"), 6, "2024,2,29,,,,"),
-        (1082, Value::Text(b"infinity"), 11, "XTYPE,infinity"),
-        (
-            1082,
-            Value::Text(b"0044-03-15 BC"),
-            11,
-            "XTYPE,0044-03-15 BC",
-        ),
-        (1083, Value::Time(b"24:00:00"), 6, ",,,24,0,0,0"),
-        (
-            1114,
-            Value::Timestamp(b"2024-02-29 12:34:56.7"),
-            6,
-            "2024,2,29,12,34,56,700000",
-        ),
-        (
-            1184,
-            Value::Instant(b"2024-02-29 12:34:56"),
-            7,
-            "2024,2,29,12,34,56,0,+00:00",
-        ),
-        (
-            1266,
-            Value::Text(b"12:34:56.5+05:30"),
-            7,
-            ",,,12,34,56,500000,+05:30",
-        ),
-        (17, Value::HexBytes(b"00ff"), 10, "BYTEA,\0\u{fffd}"),
-        (3802, Value::Json(b"{\"a\": 1}"), 10, "JSON,{\"a\": 1}"),
-        (16, Value::Bool(true), 11, "BOOL,true"),
-        (16, Value::Bool(false), 11, "BOOL,false"),
-        (114, Value::Json(b"[1]"), 11, "JSON,[1]"),
-        (
-            2950,
-            Value::Text(b"a0eebc99-9c0b"),
-            11,
-            "XTYPE,a0eebc99-9c0b",
-        ),
-        (142, Value::Text(b"<a/>"), 11, "XML,<a/>"),
-        (790, Value::Text(b"$1.00"), 11, "XTYPE,$1.00"),
-        (600, Value::Text(b"(1,2)"), 11, "XTYPE,(1,2)"),
-        (26, Value::Number(b"4294967295"), 11, "XTYPE,4294967295"),
-        (1007, Value::Text(b"{1,2}"), 11, "XTYPE,{1,2}"),
-        (99_999, Value::Text(b"caf\xe9"), 11, "XTYPE,caf\u{fffd}"),
-    ];
-    for (oid, value, branch, contents) in cases {
+    for (oid, value, branch, contents) in POSTGRESQL {
         let table = crate::table::Table {
             key: TABLE,
             relation: 1,

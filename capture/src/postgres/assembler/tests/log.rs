@@ -28,7 +28,7 @@ impl Record {
 }
 
 /// One topic: of a feed, and a table unless the feed is a stream.
-type Topic = (usize, Option<TableKey>);
+pub(super) type Topic = (usize, Option<TableKey>);
 
 #[derive(Debug, Default)]
 pub(super) struct Log {

@@ -18,7 +18,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
  * Reads a topic with the Kafka client that the DTS SDK brings, decodes with the SDK's own classes as its record
- * generator does, touches every value, and prints a line a record.
+ * generator does, touches every value, and prints a line a record, which begins with "record". (The SDK logs to
+ * the same place.)
  *
  *     DtsDecoder BOOTSTRAP TOPIC COUNT
  */
@@ -72,7 +73,7 @@ public final class DtsDecoder {
         } else if (record.getOperationType() == OperationType.DDL) {
             image(line, " statement", record, record.getAfterImage());
         }
-        OUT.println(line.toString().replace('\n', ' '));
+        OUT.println("record " + line.toString().replace('\n', ' '));
     }
 
     private static boolean isRow(OperationType operation) {

@@ -8,6 +8,9 @@
 //! A batch that reached its size is set aside as `full`, unfinished, because the open transaction may still
 //! have to be cut out of it. For one feed and table, full batches come before the open one, in order.
 
+#[cfg(test)]
+mod tests;
+
 use headwater_protocol::batch::{BATCH_HEADER_SIZE, BatchBuilder, BatchFull, Mark};
 
 use crate::encode::Encoded;

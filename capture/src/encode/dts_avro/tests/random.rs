@@ -84,6 +84,8 @@ fn cell() -> impl Strategy<Value = ((u32, String, bool), Given, Given)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_change_reads_back(cells in prop::collection::vec(cell(), 0..12), kind in 0..4_u8, time in any::<u32>()) {
         let mut encoder = DtsAvro::new(Family::PostgreSql, "15.18", 3, usize::MAX);

@@ -282,6 +282,19 @@ fn a_heartbeat_waits_until_all_before_its_time_was_sent() {
 }
 
 #[test]
+fn a_look_at_what_was_sent_already_waits_for_the_end_of_an_open_transaction() {
+    let mut harness = harness(two_feeds(0));
+    harness.push(&wire::begin(140, COMMIT_TIME_US, 2));
+    harness.push(&order("1", "a"));
+    harness.assembler.horizon(0, COMMIT_TIME_MS, NOW_MS);
+    harness.push(&order("2", "b"));
+    harness.push(&wire::commit(140, 148, COMMIT_TIME_US));
+    harness.take_all();
+    let expected = ["BEGIN", "INSERT", "INSERT", "COMMIT", "HEARTBEAT"];
+    assert_eq!(operations(&harness.log, 1), expected);
+}
+
+#[test]
 fn a_heartbeat_never_steps_back_behind_a_commit() {
     let mut harness = harness(two_feeds(0));
     harness.transaction(100, &[order("1", "a")]);

@@ -164,7 +164,7 @@ async fn fill(feeder: &ChannelFeeder) {
         .expect("it is small");
     let batch = TableBatch {
         feed: 0,
-        table: TableKey(0),
+        table: Some(TableKey(0)),
         batch: builder.finish().expect("it has a record"),
     };
     let group = TransactionGroup {

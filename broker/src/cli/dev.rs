@@ -269,6 +269,7 @@ impl FeedConfig {
             name: "dts".to_owned(),
             prefix: instance.to_owned(),
             format: FeedFormat::DtsAvro { next_id: 0 },
+            compression: Compression::None,
         }
     }
 }

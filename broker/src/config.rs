@@ -13,7 +13,11 @@ pub mod unit;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use headwater_capture::{encode::FeedFormat, filter::TableFilter, postgres::SourceUrl};
+use headwater_capture::{
+    encode::FeedFormat,
+    filter::{ColumnFilter, TableFilter},
+    postgres::SourceUrl,
+};
 use headwater_protocol::batch::Compression;
 pub use headwater_storage::RetentionLimits;
 
@@ -117,6 +121,8 @@ pub struct PostgresConfig {
     pub url: SourceUrl,
     /// Which tables.
     pub tables: TableFilter,
+    /// Which of their columns are left out.
+    pub columns: ColumnFilter,
     /// Replication slot; by default `headwater_<instance>`.
     pub slot: Option<String>,
     /// Publication; by default `headwater_<instance>`.

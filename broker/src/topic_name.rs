@@ -3,9 +3,11 @@
 //! `<prefix>.<schema>.<table>`, where characters outside `[A-Za-z0-9._-]` become `_`. A name over 249 bytes, or
 //! one that another table already has, ends in `_` and 8 hex digits of the true name's hash instead: FNV-1a, 32
 //! bits, over `prefix NUL schema NUL table` (NUL cannot stand in an identifier, so `a.b`/`c` and `a`/`b.c`
-//! differ).
+//! differ). What belongs to no table has no schema: logical messages go to `<prefix>.message`.
 
 use std::collections::HashSet;
+
+use headwater_capture::encode::cleaned_name;
 
 use crate::limits::TOPIC_NAME_BYTES;
 
@@ -30,7 +32,11 @@ pub enum Altered {
 /// The topic of `schema.table` under `prefix`, given the names that are taken by others.
 #[must_use]
 pub fn topic_name(prefix: &str, schema: &str, table: &str, taken: &HashSet<String>) -> TopicName {
-    let plain = cleaned(&format!("{prefix}.{schema}.{table}"));
+    let plain = cleaned_name(&if schema.is_empty() {
+        format!("{prefix}.{table}")
+    } else {
+        format!("{prefix}.{schema}.{table}")
+    });
     if plain.len() > TOPIC_NAME_BYTES {
         let name = hashed(&plain, &[prefix, schema, table], taken);
         return TopicName {
@@ -49,16 +55,6 @@ pub fn topic_name(prefix: &str, schema: &str, table: &str, taken: &HashSet<Strin
         name: plain,
         altered: None,
     }
-}
-
-/// `true_name` with every character outside `[A-Za-z0-9._-]` as `_`.
-#[must_use]
-pub fn cleaned(true_name: &str) -> String {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    true_name
-        .chars()
-        .map(|c| if legal(c) { c } else { '_' })
-        .collect()
 }
 
 /// `plain`, cut so that `_` and 8 hex digits fit. If even that is taken (two names with one hash), the hash is

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use headwater_capture::postgres::assembler::{Assembler, AssemblerConfig, Pushed};
 use headwater_capture::postgres::pgoutput;
-use headwater_capture::{CaptureLimits, Captured, FeedFormat, Preset, TableFilter};
+use headwater_capture::{
+    CaptureLimits, Captured, ColumnFilter, DebeziumOptions, FeedFormat, Preset, TableFilter,
+};
 
 #[path = "../src/postgres/pgoutput/wire.rs"]
 #[expect(dead_code, reason = "writes more kinds of messages than are measured")]
@@ -27,14 +29,16 @@ const COMMIT_TIME_US: i64 = 757_479_845_678_901;
 fn main() {
     let decode = best(|| decode_only(500));
     println!("decode only                     {}", per_row(decode));
-    let both = || [tables(), dts()].into();
+    let tables = || per_table(Preset::Flink);
+    let debezium = || per_table(Preset::Debezium(DebeziumOptions::default()));
     for (name, feeds) in [
         (
             "tables",
             &(|| vec![tables()]) as &dyn Fn() -> Vec<FeedFormat>,
         ),
+        ("debezium", &|| vec![debezium()]),
         ("dts", &|| vec![dts()]),
-        ("both", &both),
+        ("both", &|| vec![tables(), dts()]),
     ] {
         for rows in [500, 1] {
             let mut bytes = 0;
@@ -45,16 +49,16 @@ fn main() {
             });
             let record = bytes / ROWS;
             println!(
-                "{name:<6} {rows:>3} rows a transaction    {}  {record} B a row",
+                "{name:<8} {rows:>3} rows a transaction    {}  {record} B a row",
                 per_row(whole)
             );
         }
     }
 }
 
-fn tables() -> FeedFormat {
+fn per_table(preset: Preset) -> FeedFormat {
     FeedFormat::DebeziumJson {
-        preset: Preset::Flink,
+        preset,
         name: "shop".to_owned(),
     }
 }
@@ -132,6 +136,7 @@ fn capture(rows: usize, feeds: Vec<FeedFormat>) -> (Duration, usize) {
         server_version: "15.18 (Debian 15.18-0+deb12u1)".to_owned(),
         feeds,
         tables: TableFilter::default(),
+        columns: ColumnFilter::default(),
         limits: CaptureLimits::default(),
     };
     let mut assembler = Assembler::new(config, 0);

@@ -10,7 +10,7 @@ mod json;
 
 use headwater_protocol::batch::Header;
 
-use crate::event::{ChangeOrigin, Row, RowChange};
+use crate::event::{ChangeOrigin, LogicalMessage, Row, RowChange};
 use crate::group::gather::Gather;
 use crate::table::{Table, TableKey};
 
@@ -61,11 +61,59 @@ impl FeedFormat {
     }
 }
 
+impl FeedFormat {
+    /// Whether logical messages are written, into a topic of their own.
+    pub fn carries_messages(&self) -> bool {
+        match self {
+            Self::DebeziumJson { preset, .. } => match preset {
+                Preset::Flink => false,
+                Preset::Debezium(_) => true,
+            },
+            Self::DtsAvro { .. } => false,
+        }
+    }
+}
+
 /// Dialects of `debezium-json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// What Flink's `debezium-json` format takes without options.
     Flink,
+    /// What the Debezium connector itself writes (`docs/debezium.md`).
+    Debezium(DebeziumOptions),
+}
+
+/// What may be switched on in the preset `debezium`; the default is the connector's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DebeziumOptions {
+    /// Each key and value carries its schema (`schemas.enable` of Connect's JSON converter).
+    pub schemas: bool,
+    /// TRUNCATE is written, as a record with `op` `t` (`skipped.operations=none`).
+    pub truncates: bool,
+}
+
+impl Preset {
+    /// As a feed's catalog entry names it: the preset, and each option that is on behind a comma.
+    pub fn name(self) -> String {
+        let Self::Debezium(options) = self else {
+            return "flink".to_owned();
+        };
+        let mut name = "debezium".to_owned();
+        for (is_on, option) in [
+            (options.schemas, ",schemas"),
+            (options.truncates, ",truncates"),
+        ] {
+            name += if is_on { option } else { "" };
+        }
+        name
+    }
+}
+
+/// A topic's or a schema's name from a true one: characters outside `[A-Za-z0-9._-]` become `_`, as in Debezium.
+pub fn cleaned_name(true_name: &str) -> String {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let clean = |c: char| if legal(c) { c } else { '_' };
+    true_name.chars().map(clean).collect()
 }
 
 /// What is constant for a source.
@@ -77,17 +125,21 @@ pub(crate) struct SourceNames<'a> {
     pub(crate) database: &'a str,
 }
 
+/// Headers of one record, at most.
+const HEADERS_MAX: usize = 5;
+
 /// One record, borrowed from its encoder.
 #[derive(Debug)]
 pub(crate) struct Encoded<'a> {
     pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: &'a [u8],
-    headers: [Header<'a>; 2],
+    /// `None`: a tombstone.
+    pub(crate) value: Option<&'a [u8]>,
+    headers: [Header<'a>; HEADERS_MAX],
     header_count: usize,
 }
 
 impl<'a> Encoded<'a> {
-    fn new(key: Option<&'a [u8]>, value: &'a [u8]) -> Self {
+    fn new(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Self {
         const NONE: Header<'_> = Header {
             key: "",
             value: None,
@@ -95,12 +147,12 @@ impl<'a> Encoded<'a> {
         Self {
             key,
             value,
-            headers: [NONE; 2],
+            headers: [NONE; HEADERS_MAX],
             header_count: 0,
         }
     }
 
-    /// Adds a header; a format has at most two.
+    /// Adds a header; a format has at most [`HEADERS_MAX`].
     fn add_header(&mut self, key: &'a str, value: &'a [u8]) {
         if let Some(free) = self.headers.get_mut(self.header_count) {
             *free = Header {
@@ -117,9 +169,10 @@ impl<'a> Encoded<'a> {
 
     /// Bytes of key, value and headers.
     pub(crate) fn size(&self) -> usize {
-        let header = |header: &Header<'_>| header.key.len() + header.value.map_or(0, <[u8]>::len);
+        let size = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let header = |header: &Header<'_>| header.key.len() + size(header.value);
         let headers: usize = self.headers().iter().map(header).sum();
-        self.key.map_or(0, <[u8]>::len) + self.value.len() + headers
+        size(self.key) + size(self.value) + headers
     }
 }
 
@@ -133,6 +186,9 @@ pub(crate) struct Oddities {
     /// Values shown as text, for want of a form in the format.
     pub(crate) as_text: u64,
 }
+
+/// Takes a record.
+pub(crate) type Sink<'s> = dyn FnMut(&Encoded<'_>) -> Result<(), TooLarge> + 's;
 
 /// Renders the changes of one feed.
 #[derive(Debug)]
@@ -149,11 +205,9 @@ impl Encoder {
         record_bytes_max: usize,
     ) -> Self {
         match format {
-            FeedFormat::DebeziumJson {
-                preset: Preset::Flink,
-                name,
-            } => {
-                let encoder = debezium_json::DebeziumJson::new(name, source, record_bytes_max);
+            FeedFormat::DebeziumJson { preset, name } => {
+                let feed = (name.as_str(), *preset);
+                let encoder = debezium_json::DebeziumJson::new(feed, source, record_bytes_max);
                 Self::DebeziumJson(Box::new(encoder))
             }
             FeedFormat::DtsAvro { next_id } => {
@@ -195,7 +249,15 @@ impl Encoder {
         }
     }
 
-    /// The part of it that writes boundaries of transactions and heartbeats, if its feed has them.
+    /// Whether its feed is one stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        match self {
+            Self::DebeziumJson(_) => false,
+            Self::DtsAvro(_) => true,
+        }
+    }
+
+    /// The part of it that writes boundaries of transactions, statements and heartbeats, if its feed is a stream.
     pub(crate) fn stream(&mut self) -> Option<&mut dts_stream::DtsStream> {
         match self {
             Self::DebeziumJson(_) => None,
@@ -205,6 +267,9 @@ impl Encoder {
 
     /// Renders one change of a prepared table into the feed's open batch. `message_bytes`: what the source sent
     /// for it.
+    ///
+    /// # Errors
+    /// A record is too large. What was appended before is the caller's to give up.
     pub(crate) fn append<R: Row>(
         &mut self,
         (gather, feed): (&mut Gather, usize),
@@ -214,14 +279,64 @@ impl Encoder {
     ) -> Result<(), TooLarge> {
         match self {
             Self::DebeziumJson(encoder) => {
-                let record = encoder.encode(table, change, origin)?;
-                let bytes = record.size();
-                let appended = gather.append((feed, Some(table)), origin.commit_time_ms, &record);
-                appended.map_err(|_| TooLarge { bytes })
+                let lane = (feed, Some(table));
+                encoder.encode(table, change, origin, &mut |record| {
+                    gather.append(lane, origin.commit_time_ms(), record)
+                })
             }
             Self::DtsAvro(stream) => {
                 stream.append((gather, feed), table, (change, message_bytes), origin)
             }
+        }
+    }
+
+    /// Whether the format has a form for the truncation of a table. A stream has one for the statement.
+    pub(crate) fn writes_truncates(&self) -> bool {
+        match self {
+            Self::DebeziumJson(encoder) => encoder.writes_truncates(),
+            Self::DtsAvro(_) => false,
+        }
+    }
+
+    /// Renders the truncation of a prepared table, if [`Encoder::writes_truncates`].
+    ///
+    /// # Errors
+    /// As [`Encoder::append`].
+    pub(crate) fn append_truncate(
+        &mut self,
+        (gather, feed): (&mut Gather, usize),
+        table: TableKey,
+        origin: &ChangeOrigin,
+    ) -> Result<(), TooLarge> {
+        match self {
+            Self::DebeziumJson(encoder) => {
+                let lane = (feed, Some(table));
+                encoder.encode_truncate(table, origin, &mut |record| {
+                    gather.append(lane, origin.commit_time_ms(), record)
+                })
+            }
+            Self::DtsAvro(_) => Ok(()),
+        }
+    }
+
+    /// Renders a logical message, if [`FeedFormat::carries_messages`]. `table`: what messages go under.
+    ///
+    /// # Errors
+    /// As [`Encoder::append`].
+    pub(crate) fn append_message(
+        &mut self,
+        (gather, feed): (&mut Gather, usize),
+        (table, message): (TableKey, &LogicalMessage<'_>),
+        origin: &ChangeOrigin,
+    ) -> Result<(), TooLarge> {
+        match self {
+            Self::DebeziumJson(encoder) => {
+                let lane = (feed, Some(table));
+                encoder.encode_message(message, origin, &mut |record| {
+                    gather.append(lane, origin.commit_time_ms(), record)
+                })
+            }
+            Self::DtsAvro(_) => Ok(()),
         }
     }
 
@@ -231,5 +346,25 @@ impl Encoder {
             Self::DebeziumJson(encoder) => encoder.oddities(),
             Self::DtsAvro(stream) => stream.oddities(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_presets_name_tells_its_options() {
+        let debezium =
+            |schemas, truncates| Preset::Debezium(DebeziumOptions { schemas, truncates });
+        assert_eq!(Preset::Flink.name(), "flink");
+        assert_eq!(debezium(false, false).name(), "debezium");
+        assert_eq!(debezium(true, false).name(), "debezium,schemas");
+        assert_eq!(debezium(true, true).name(), "debezium,schemas,truncates");
+    }
+
+    #[test]
+    fn names_are_cleaned_character_by_character() {
+        assert_eq!(cleaned_name("shop.größe x.a-b_c"), "shop.gr__e_x.a-b_c");
     }
 }

@@ -20,6 +20,17 @@ pub trait Row: Copy {
     fn values(&self) -> impl Iterator<Item = Value<'_>>;
 }
 
+/// A logical message: what an application wrote into the source's log beside its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogicalMessage<'a> {
+    /// Whether it belongs to a transaction; otherwise it stands by itself.
+    pub is_transactional: bool,
+    /// Who it is for.
+    pub prefix: &'a str,
+    /// What it says.
+    pub content: &'a [u8],
+}
+
 /// A row change with its images.
 #[derive(Debug, Clone, Copy)]
 pub struct RowChange<R> {
@@ -47,8 +58,17 @@ pub struct ChangeOrigin {
     pub lsn: u64,
     /// Index of the change in its transaction, before any filter of ours.
     pub ordinal: u64,
-    /// Source commit time, ms since 1970.
-    pub commit_time_ms: i64,
+    /// Where the transaction before ended, or where reading resumed; `None`: neither is known.
+    pub previous_end_lsn: Option<u64>,
+    /// Source commit time, microseconds since 1970.
+    pub commit_time_us: i64,
     /// When the change was read, ms since 1970.
     pub read_time_ms: i64,
+}
+
+impl ChangeOrigin {
+    /// Source commit time, ms since 1970; never negative, since Kafka's timestamps are not.
+    pub fn commit_time_ms(&self) -> i64 {
+        self.commit_time_us.div_euclid(1000).max(0)
+    }
 }

@@ -53,6 +53,77 @@ impl TableFilter {
     }
 }
 
+/// Which columns are left out of rows, by patterns `schema.table.column` of the same form. A column that is part of
+/// the record key stays in, whatever a pattern says. The default leaves none out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ColumnFilter {
+    /// One match is enough.
+    pub exclude: Vec<ColumnPattern>,
+}
+
+impl ColumnFilter {
+    /// Parses the patterns.
+    ///
+    /// # Errors
+    /// The first bad pattern, named.
+    pub fn parse<S: AsRef<str>>(exclude: &[S]) -> Result<Self, PatternError> {
+        let one = |pattern: &S| pattern.as_ref().parse();
+        Ok(Self {
+            exclude: exclude.iter().map(one).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether a pattern names the column. Names as the catalog has them, unquoted.
+    pub fn excludes(&self, schema: &str, table: &str, column: &str) -> bool {
+        let matches = |pattern: &ColumnPattern| pattern.matches(schema, table, column);
+        self.exclude.iter().any(matches)
+    }
+}
+
+/// One pattern over `schema.table.column`; each of the three parts as in a [`TablePattern`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnPattern {
+    schema: Vec<Piece>,
+    table: Vec<Piece>,
+    column: Vec<Piece>,
+}
+
+impl ColumnPattern {
+    fn matches(&self, schema: &str, table: &str, column: &str) -> bool {
+        glob(&self.schema, schema) && glob(&self.table, table) && glob(&self.column, column)
+    }
+}
+
+impl FromStr for ColumnPattern {
+    type Err = PatternError;
+
+    fn from_str(pattern: &str) -> Result<Self, PatternError> {
+        parse_column(pattern).map_err(|problem| PatternError {
+            what: "column",
+            pattern: pattern.chars().take(PATTERN_BYTES_MAX).collect(),
+            problem,
+        })
+    }
+}
+
+fn parse_column(pattern: &str) -> Result<ColumnPattern, &'static str> {
+    const PARTS: &str = "does not have three parts: write schema.table.column, with * for any";
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err("is longer than 512 bytes");
+    }
+    let (schema, rest) = part(pattern)?;
+    let (table, rest) = part(rest.ok_or(PARTS)?)?;
+    let (column, rest) = part(rest.ok_or(PARTS)?)?;
+    match rest {
+        None => Ok(ColumnPattern {
+            schema,
+            table,
+            column,
+        }),
+        Some(_) => Err(PARTS),
+    }
+}
+
 /// PostgreSQL reserves names that begin with `pg_`; pgoutput writes `pg_catalog` as an empty name.
 fn is_system_schema(schema: &str) -> bool {
     schema.is_empty() || schema.starts_with("pg_") || schema == "information_schema"
@@ -75,8 +146,10 @@ enum Piece {
 
 /// A pattern that cannot be meant; names it and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("table pattern {problem} pattern={pattern:?}")]
+#[error("{what} pattern {problem} pattern={pattern:?}")]
 pub struct PatternError {
+    /// What it should match: `table` or `column`.
+    pub what: &'static str,
     /// The pattern as given.
     pub pattern: String,
     /// What is wrong, and what to write instead.
@@ -96,6 +169,7 @@ impl FromStr for TablePattern {
 
     fn from_str(pattern: &str) -> Result<Self, PatternError> {
         parse(pattern).map_err(|problem| PatternError {
+            what: "table",
             pattern: pattern.chars().take(PATTERN_BYTES_MAX).collect(),
             problem,
         })

@@ -15,8 +15,9 @@ pub mod postgres;
 pub mod table;
 pub mod value;
 
-pub use encode::{FeedFormat, Preset};
-pub use filter::{PatternError, TableFilter, TablePattern};
+pub use encode::{DebeziumOptions, FeedFormat, Preset};
+pub use filter::{ColumnFilter, ColumnPattern, PatternError, TableFilter, TablePattern};
 pub use group::{Captured, Commit, TableBatch, TransactionGroup};
 pub use limits::CaptureLimits;
 pub use table::{Column, ReplicaIdentity, Table, TableKey};
+pub use value::{ColumnType, ValueForm, ValueKind};

@@ -32,8 +32,8 @@ pub const RELATIONS_MAX: usize = 1_000_000;
 /// again for the tables that still get rows.
 pub(crate) const PREPARED_BYTES: usize = 8 * 1024 * 1024;
 
-/// Domains over built-in types that are remembered; values of others come as text.
-pub(crate) const DOMAINS_MAX: usize = 65_536;
+/// Types that are remembered from type messages; values of others come as text, unless the catalog knows them.
+pub(crate) const SENT_TYPES_MAX: usize = 65_536;
 
 /// A reused buffer that grew beyond this for one large row is given back.
 pub(crate) const SCRATCH_BYTES: usize = 1024 * 1024;

@@ -1,5 +1,7 @@
 //! Tables as the source describes them.
 
+use crate::value::ColumnType;
+
 /// Names a table inside one run of a source. Dense from 0, never reused while the process lives. Every change
 /// of a table's definition keeps its key; a table dropped and made anew (other relation id) has a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +31,10 @@ pub struct Column {
     pub type_name: String,
     /// `atttypmod`, -1 if none.
     pub type_modifier: i32,
+    /// What the type is behind all domains.
+    pub value_type: ColumnType,
+    /// Left out of rows unless it is part of the record key: a pattern of the configuration names it.
+    pub excluded: bool,
     /// Whether it is part of the replica identity.
     pub identity: bool,
     /// Its place in the primary key, 0-based, if it is part of it.
@@ -53,6 +59,23 @@ pub struct Table {
 }
 
 impl Table {
+    /// What logical messages go by, which belong to no table: no schema, no columns.
+    pub fn of_messages(key: TableKey) -> Self {
+        Self {
+            key,
+            relation: 0,
+            schema: String::new(),
+            name: "message".to_owned(),
+            replica_identity: ReplicaIdentity::Nothing,
+            columns: Vec::new(),
+        }
+    }
+
+    /// Whether it is [`Table::of_messages`].
+    pub fn is_of_messages(&self) -> bool {
+        self.relation == 0 && self.schema.is_empty()
+    }
+
     /// Indexes of the columns whose values identify a row, in the order of the record key; empty if nothing
     /// does.
     ///
@@ -94,6 +117,8 @@ mod tests {
             type_oid: 23,
             type_name: "integer".to_owned(),
             type_modifier: -1,
+            value_type: ColumnType::default(),
+            excluded: false,
             identity,
             key_position,
         };

@@ -7,6 +7,8 @@
     reason = "helpers of tests fail the test"
 )]
 
+#[path = "postgres/debezium.rs"]
+mod debezium;
 #[path = "postgres/hostile.rs"]
 mod hostile;
 #[path = "postgres/login.rs"]
@@ -23,5 +25,7 @@ mod server;
 mod slots;
 #[path = "postgres/stream.rs"]
 mod stream;
+#[path = "postgres/types.rs"]
+mod types;
 
 const ORDERS: &str = "CREATE TABLE orders (id int PRIMARY KEY, name text)";

@@ -8,7 +8,10 @@ use std::collections::HashSet;
 
 use headwater_capture::postgres::assembler::{Assembler, AssemblerConfig, Pushed};
 use headwater_capture::postgres::position::Position;
-use headwater_capture::{CaptureLimits, Captured, FeedFormat, Preset, TableFilter, TableKey};
+use headwater_capture::{
+    CaptureLimits, Captured, ColumnFilter, DebeziumOptions, FeedFormat, Preset, TableFilter,
+    TableKey,
+};
 use libfuzzer_sys::fuzz_target;
 
 const BUDGET: usize = 64 * 1024;
@@ -25,6 +28,20 @@ fuzz_target!(|data: &[u8]| {
     source.take_all();
 });
 
+fn feed(preset: Preset) -> FeedFormat {
+    FeedFormat::DebeziumJson {
+        preset,
+        name: "shop".to_owned(),
+    }
+}
+
+fn debezium() -> Preset {
+    Preset::Debezium(DebeziumOptions {
+        schemas: true,
+        truncates: true,
+    })
+}
+
 struct Source {
     assembler: Assembler,
     told: HashSet<TableKey>,
@@ -40,13 +57,12 @@ impl Source {
             database: "shop".to_owned(),
             server_version: "15.18 (Debian 15.18-0+deb12u1)".to_owned(),
             feeds: vec![
-                FeedFormat::DebeziumJson {
-                    preset: Preset::Flink,
-                    name: "shop".to_owned(),
-                },
+                feed(Preset::Flink),
+                feed(debezium()),
                 FeedFormat::DtsAvro { next_id: 0 },
             ],
             tables: TableFilter::default(),
+            columns: ColumnFilter::default(),
             limits: CaptureLimits {
                 batch_bytes: 4 * 1024,
                 gathered_bytes: BUDGET,

@@ -19,6 +19,7 @@
 
 use std::collections::HashSet;
 
+use headwater_capture::encode::cleaned_name;
 use headwater_storage::{Catalog, Topic};
 use kafka_protocol::{
     messages::{
@@ -35,7 +36,6 @@ use crate::{
     context::Context,
     error_code::{NONE, Refusal},
     limits::{NODE_ID, TOPIC_NAME_BYTES},
-    topic_name::cleaned,
 };
 
 /// "Not told" in a field of authorized operations.
@@ -117,7 +117,7 @@ fn one(ctx: &Context<'_>, catalog: &Catalog, asked: MetadataRequestTopic) -> Met
 /// How a name is refused for which there is no topic: an unknown one that no topic can have is an invalid one. Kafka's
 /// rule for names: 1-249 of `[A-Za-z0-9._-]`, not `.` or `..` (`Topic.validate`).
 pub(crate) fn unknown(refusal: Refusal, name: &str) -> Refusal {
-    let legal = !name.is_empty() && name.len() <= TOPIC_NAME_BYTES && cleaned(name) == *name;
+    let legal = !name.is_empty() && name.len() <= TOPIC_NAME_BYTES && cleaned_name(name) == *name;
     if refusal != Refusal::UnknownTopicOrPartition || (legal && name != "." && name != "..") {
         refusal
     } else {

@@ -6,8 +6,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use headwater_capture::{
-    encode::{FeedFormat, Preset},
-    filter::TableFilter,
+    encode::{DebeziumOptions, FeedFormat, Preset},
+    filter::{ColumnFilter, TableFilter},
     postgres::{PasswordSources, SourceState, SourceUrl},
 };
 use headwater_protocol::batch::Compression;
@@ -89,6 +89,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
     let postgres = PostgresConfig {
         url,
         tables,
+        columns: ColumnFilter::default(),
         slot: None,
         publication: None,
         temporary: temporary.is_some(),
@@ -195,10 +196,11 @@ async fn watch(broker: &RunningBroker, screen: &Screen) -> Never {
 
 /// The feeds that `--feeds` names, with commas between them.
 fn feeds(asked: &str, preset: &str, instance: &str) -> Result<Vec<FeedConfig>, String> {
+    let preset = preset_named(preset)?;
     let mut feeds: Vec<FeedConfig> = Vec::new();
     for name in asked.split(',').map(str::trim) {
         let feed = match name {
-            "tables" => FeedConfig::tables(instance),
+            "tables" => FeedConfig::tables(instance, preset),
             "dts" => FeedConfig::dts(instance),
             _ => {
                 return Err(format!(
@@ -211,14 +213,15 @@ fn feeds(asked: &str, preset: &str, instance: &str) -> Result<Vec<FeedConfig>, S
         }
         feeds.push(feed);
     }
+    Ok(feeds)
+}
+
+fn preset_named(preset: &str) -> Result<Preset, String> {
     match preset {
-        "flink" => Ok(feeds),
-        "debezium" => Err(
-            "--preset debezium is not in this version: leave it out, or write --preset flink"
-                .to_owned(),
-        ),
+        "flink" => Ok(Preset::Flink),
+        "debezium" => Ok(Preset::Debezium(DebeziumOptions::default())),
         _ => Err(format!(
-            "--preset {preset:?} is unknown: the preset of this version is flink"
+            "--preset {preset:?} is unknown: write flink or debezium"
         )),
     }
 }
@@ -247,11 +250,11 @@ fn instance_name(database: &str) -> String {
 }
 
 impl FeedConfig {
-    /// The default feed of an instance: a topic per table, for Flink.
+    /// The default feed of an instance: a topic per table.
     #[must_use]
-    pub fn tables(instance: &str) -> Self {
+    pub fn tables(instance: &str, preset: Preset) -> Self {
         let format = FeedFormat::DebeziumJson {
-            preset: Preset::Flink,
+            preset,
             name: instance.to_owned(),
         };
         Self {
@@ -287,12 +290,12 @@ mod tests {
         assert_eq!(names("tables"), ["tables"]);
         assert_eq!(names("tables, dts"), ["tables", "dts"]);
         assert_eq!(names("dts"), ["dts"]);
+        assert!(feeds("tables,dts", "debezium", "shop").is_ok());
     }
 
     #[test]
     fn what_is_not_there_is_refused_by_name() {
         for (asked, preset, word) in [
-            ("tables", "debezium", "debezium"),
             ("tabels", "flink", "tabels"),
             ("tables,tables", "flink", "twice"),
             ("", "flink", "unknown"),

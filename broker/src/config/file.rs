@@ -163,6 +163,8 @@ struct Instance {
     tables: Tables,
     #[serde(default)]
     retention: Retention,
+    #[serde(default)]
+    columns: Columns,
     #[serde(default, rename = "feed")]
     feeds: Vec<Feed>,
 }
@@ -192,6 +194,13 @@ struct Tables {
     exclude: Vec<Spanned<String>>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Columns {
+    #[serde(default)]
+    exclude: Vec<Spanned<String>>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Feed {
@@ -202,6 +211,9 @@ struct Feed {
     #[serde(default)]
     format: Format,
     preset: Option<Spanned<PresetName>>,
+    schemas: Option<Spanned<bool>>,
+    truncates: Option<Spanned<bool>>,
+    transaction_metadata: Option<Spanned<bool>>,
     #[serde(default)]
     compression: CompressionName,
 }
@@ -238,6 +250,7 @@ enum Format {
 #[serde(rename_all = "kebab-case")]
 enum PresetName {
     Flink,
+    Debezium,
 }
 
 /// A numeric address with port.

@@ -1,6 +1,6 @@
 //! The configured feeds of an instance, found in the catalog or made there.
 
-use headwater_capture::encode::{FeedFormat, Layout, Preset};
+use headwater_capture::encode::{FeedFormat, Layout};
 use headwater_storage::{
     Catalog, CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, InstanceNumber, Journal,
     StorageError, Topic, TopicNumber, catalog::random_id,
@@ -16,6 +16,8 @@ pub(super) struct RunningFeed {
     pub(super) prefix: String,
     /// The one topic of a stream.
     pub(super) stream: Option<TopicNumber>,
+    /// Whether it has a topic for logical messages.
+    pub(super) carries_messages: bool,
 }
 
 /// In the order of the configuration. A new feed begins behind the position where the log stands; the topic of a
@@ -51,6 +53,7 @@ pub(super) fn find_or_make(
             number,
             prefix: feed.prefix.clone(),
             stream,
+            carries_messages: feed.format.carries_messages(),
         });
     }
     Ok(running)
@@ -117,10 +120,9 @@ pub(super) fn formats(
 
 fn wanted(instance: InstanceNumber, feed: &FeedConfig) -> Feed {
     let (format, preset, key) = match &feed.format {
-        FeedFormat::DebeziumJson {
-            preset: Preset::Flink,
-            ..
-        } => ("debezium-json", Some("flink"), "primary-key"),
+        FeedFormat::DebeziumJson { preset, .. } => {
+            ("debezium-json", Some(preset.name()), "primary-key")
+        }
         FeedFormat::DtsAvro { .. } => (FORMAT, None, "none"),
     };
     Feed {
@@ -132,7 +134,7 @@ fn wanted(instance: InstanceNumber, feed: &FeedConfig) -> Feed {
             Layout::Stream => FeedLayout::Stream,
         },
         format: format.to_owned(),
-        preset: preset.map(str::to_owned),
+        preset,
         key: key.to_owned(),
         partitions: 1,
         prefix: feed.prefix.clone(),

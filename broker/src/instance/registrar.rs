@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use headwater_capture::{Column, ReplicaIdentity, Table, TableKey};
+use headwater_capture::{Column, ReplicaIdentity, Table, TableKey, encode::cleaned_name};
 use headwater_storage::{
     Catalog, CatalogChange, DataDirectory, InstanceNumber, Journal, Schema, StorageError,
     TableIdentity, Topic, TopicNumber, catalog::random_id,
@@ -104,7 +104,8 @@ fn plan(
     let mut names = Names::new(catalog, instance);
     let per_table = |(_, feed): &(usize, &RunningFeed)| feed.stream.is_none();
     for (index, feed) in feeds.iter().enumerate().filter(per_table) {
-        for table in in_naming_order(tables) {
+        let has_topic = |table: &&Table| feed.carries_messages || !table.is_of_messages();
+        for table in in_naming_order(tables).into_iter().filter(has_topic) {
             let number = match names.known.get(&(feed.number, &table.schema, &table.name)) {
                 Some(topic) => {
                     plan.follow_relation(topic, table);
@@ -122,7 +123,7 @@ fn plan(
 /// Tables whose names need no cleaning first, so that these keep their plain names whatever comes beside them.
 fn in_naming_order(tables: &[Table]) -> Vec<&Table> {
     let mut ordered: Vec<&Table> = tables.iter().collect();
-    let cleaned = |name: &str| crate::topic_name::cleaned(name) != name;
+    let cleaned = |name: &str| cleaned_name(name) != name;
     ordered.sort_by_key(|table| {
         (
             cleaned(&table.schema) || cleaned(&table.name),
@@ -200,7 +201,7 @@ impl Plan {
     /// A new version for each table whose definition is not the latest one known.
     fn add_schemas(&mut self, catalog: &Catalog, instance: InstanceNumber, tables: &[Table]) {
         let mut version = catalog.next_schema_version();
-        for table in tables {
+        for table in tables.iter().filter(|table| !table.is_of_messages()) {
             let definition = definition(table);
             let known = catalog.schema(instance, &table.schema, &table.name);
             if known.is_some_and(|known| known.definition == definition) {
@@ -269,6 +270,7 @@ fn identity_name(identity: ReplicaIdentity) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use headwater_capture::ColumnType;
     use headwater_storage::FeedNumber;
 
     use super::*;
@@ -289,6 +291,7 @@ mod tests {
             number: FeedNumber(1),
             prefix: "shop".to_owned(),
             stream: None,
+            carries_messages: false,
         }
     }
 
@@ -307,6 +310,7 @@ mod tests {
                 number: FeedNumber(2),
                 prefix: "other".to_owned(),
                 stream: None,
+                carries_messages: false,
             },
         ];
         let tables = [table(0, "public", "orders"), table(1, "public", "lines")];
@@ -331,6 +335,7 @@ mod tests {
             number: FeedNumber(2),
             prefix: "shop".to_owned(),
             stream: Some(TopicNumber(7)),
+            carries_messages: false,
         };
         let feeds = [feed(), stream];
         let tables = [table(0, "public", "orders")];
@@ -356,6 +361,17 @@ mod tests {
     }
 
     #[test]
+    fn messages_have_a_topic_in_feeds_that_carry_them_only() {
+        let mut feeds = [feed(), feed()];
+        feeds[1].number = FeedNumber(2);
+        feeds[1].prefix = "cdc".to_owned();
+        feeds[1].carries_messages = true;
+        let tables = [Table::of_messages(TableKey(3))];
+        let plan = plan(&Catalog::default(), InstanceNumber(1), &feeds, &tables);
+        assert_eq!(names(&plan), ["cdc.message"]);
+    }
+
+    #[test]
     fn schema_definitions_differ_when_a_column_does() {
         let plain = table(0, "public", "orders");
         let mut wider = plain.clone();
@@ -364,6 +380,8 @@ mod tests {
             type_oid: 20,
             type_name: "bigint".to_owned(),
             type_modifier: -1,
+            value_type: ColumnType::default(),
+            excluded: false,
             identity: true,
             key_position: Some(0),
         });

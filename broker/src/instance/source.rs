@@ -98,6 +98,7 @@ fn postgres_config(
         slot_temporary: config.temporary,
         publication: config.publication.unwrap_or(name),
         tables: config.tables,
+        columns: config.columns,
         feeds,
         limits: CaptureLimits::default(),
         drop_publications_at_stop: config.temporary,

@@ -30,8 +30,8 @@ fn wrong_usage_ends_with_2_and_one_clear_line() {
             &["dtss", "tables and dts"],
         ),
         (
-            &["dev", "postgres://u:hunter2@h/d", "--preset", "debezium"],
-            &["debezium"],
+            &["dev", "postgres://u:hunter2@h/d", "--preset", "spark"],
+            &["spark", "flink", "debezium"],
         ),
         (
             &["dev", "postgres://u:hunter2@h/d", "--kafka", "0.0.0.0:9092"],

@@ -262,9 +262,27 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "name = \"more\"",
-        "name = \"more\"\npreset = \"debezium\"",
+        "name = \"more\"\npreset = \"spark\"",
         39,
-        &["debezium", "flink"],
+        &["spark", "debezium", "flink"],
+    ),
+    (
+        "name = \"more\"",
+        "name = \"more\"\nschemas = true",
+        39,
+        &["schemas", "preset = \"debezium\""],
+    ),
+    (
+        "name = \"more\"",
+        "name = \"more\"\npreset = \"debezium\"\ntransaction_metadata = true",
+        40,
+        &["transaction_metadata", "not in this version"],
+    ),
+    (
+        "tables = {",
+        "columns = { exclude = [\"users.password\"] }\ntables = {",
+        32,
+        &["users.password", "schema.table.column"],
     ),
     (
         "name = \"more\"",

@@ -12,7 +12,7 @@ use headwater::{
     telemetry,
 };
 use headwater_capture::{
-    Captured, Commit, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
+    Captured, Commit, Preset, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
 };
 use headwater_protocol::batch::{BatchBuilder, Compression};
 use tempfile::TempDir;
@@ -174,7 +174,7 @@ pub(crate) async fn start_on(
     storage.ring_bytes = settings.ring_bytes.unwrap_or(storage.ring_bytes);
     let mut feeds = vec![FeedConfig {
         compression: settings.compression,
-        ..FeedConfig::tables("shop")
+        ..FeedConfig::tables("shop", Preset::Flink)
     }];
     if settings.dts {
         let mut dts = FeedConfig::dts("shop");

@@ -1,49 +1,50 @@
-//! Format `debezium-json`, preset `flink`: the Debezium envelope without schemas, with values that Flink's
-//! `debezium-json` format reads without options (`docs/decisions/0004-debezium-json-flink.md`).
+//! Format `debezium-json`: the Debezium envelope in JSON, in two dialects.
 //!
-//! ```json
-//! {"before":null,"after":{"id":1,"price":"12.50"},
-//!  "source":{"version":"0.1.0","connector":"postgresql","name":"shop","ts_ms":1704164645678,
-//!            "snapshot":"false","db":"shop","schema":"public","table":"orders",
-//!            "txId":555,"lsn":24023128,"commit_lsn":24023400,"ordinal":0},
-//!  "op":"c","ts_ms":1704164645700}
-//! ```
+//! - `flink` (`docs/decisions/0004-debezium-json-flink.md`): values that Flink's `debezium-json` format reads
+//!   without options; one record a change. A key changed by an update is one `u` record under the new key, with the
+//!   old key in the header `__debezium.oldkey`.
+//! - `debezium` (`docs/debezium.md`): what the connector writes by default; a delete is followed by a
+//!   tombstone, a changed key is delete, tombstone and create.
 //!
-//! Key: an object of the record key's columns in the key's order, or null. Flink reads `source` as a map of
-//! strings, so it holds no object. A key changed by an update is one `u` record under the new key, with the
-//! old key in the header `__debezium.oldkey`.
+//! Key: an object of the record key's columns in the key's order, or null.
+//!
+//! | file | does |
+//! |---|---|
+//! | `template` | what is constant in all records of a table |
+//! | `rows` | row images and keys, column by column |
+//! | `flink` | that dialect's envelope and values |
+//! | `debezium` | likewise, and below it schemas and the encodings of times, decimals, bits |
 
+mod debezium;
 mod flink;
+mod rows;
 mod template;
 
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
-
 use super::json::{JsonBuffer, TooLarge};
-use super::{Encoded, Oddities, SourceNames};
-use crate::event::{ChangeOrigin, Operation, Row, RowChange};
+use super::{Encoded, Oddities, Preset, Sink, SourceNames};
+use crate::event::{ChangeOrigin, LogicalMessage, Row, RowChange};
 use crate::table::{Table, TableKey};
-use crate::value::Value;
+use rows::{KeyParts, ValueScratch};
 use template::{Constants, TableTemplate};
-
-/// Debezium's header for the key a row had before; here on the update itself.
-const OLD_KEY_HEADER: &str = "__debezium.oldkey";
 
 /// JSON array of the columns whose values the source did not send because the update left them unchanged.
 const UNCHANGED_HEADER: &str = "headwater.unchanged";
 
+/// On a record that an update with another key led to: the key before.
+const OLD_KEY_HEADER: &str = "__debezium.oldkey";
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct DebeziumJson {
+    preset: Preset,
     constants: Constants,
     /// By [`TableKey`]; boxed, since most tables of a large database get no rows for long.
     tables: Vec<Option<Box<TableTemplate>>>,
     prepared_bytes: usize,
     scratch: Scratch,
-    record_bytes_max: usize,
-    unchanged: u64,
 }
 
 /// Buffers of one record, reused for the next.
@@ -52,16 +53,25 @@ struct Scratch {
     key: JsonBuffer,
     old_key: JsonBuffer,
     value: JsonBuffer,
-    /// Key values in column order, before they are put in the key's order.
-    parts: JsonBuffer,
-    part_ranges: Vec<Range<usize>>,
+    parts: KeyParts,
+    values: ValueScratch,
     unchanged: JsonBuffer,
+    /// Values of new rows that were not sent, since the encoder began.
+    unchanged_count: u64,
+    record_bytes_max: usize,
 }
 
 impl DebeziumJson {
-    pub(crate) fn new(name: &str, source: &SourceNames<'_>, record_bytes_max: usize) -> Self {
+    /// `feed`: the topic prefix, and the dialect.
+    pub(crate) fn new(
+        feed: (&str, Preset),
+        source: &SourceNames<'_>,
+        record_bytes_max: usize,
+    ) -> Self {
+        let (name, preset) = feed;
         let buffer = || JsonBuffer::new(record_bytes_max);
         Self {
+            preset,
             constants: Constants::new(name, source),
             tables: Vec::new(),
             prepared_bytes: 0,
@@ -69,12 +79,12 @@ impl DebeziumJson {
                 key: buffer(),
                 old_key: buffer(),
                 value: buffer(),
-                parts: buffer(),
-                part_ranges: Vec::new(),
+                parts: KeyParts::new(record_bytes_max),
+                values: ValueScratch::new(record_bytes_max),
                 unchanged: buffer(),
+                unchanged_count: 0,
+                record_bytes_max,
             },
-            record_bytes_max,
-            unchanged: 0,
         }
     }
 
@@ -83,7 +93,8 @@ impl DebeziumJson {
         if index >= self.tables.len() {
             self.tables.resize_with(index + 1, || None);
         }
-        let template = Box::new(TableTemplate::new(&self.constants, table));
+        let template = TableTemplate::new(&self.constants, self.preset, table);
+        let template = Box::new(template);
         self.prepared_bytes += template.size();
         if let Some(slot) = self.tables.get_mut(index)
             && let Some(replaced) = slot.replace(template)
@@ -110,10 +121,11 @@ impl DebeziumJson {
             key,
             old_key,
             value,
+            unchanged_count,
             ..
         } = &self.scratch;
         Oddities {
-            unchanged: self.unchanged,
+            unchanged: *unchanged_count,
             repaired: value.repaired() + key.repaired() + old_key.repaired(),
             as_text: 0,
         }
@@ -126,22 +138,62 @@ impl DebeziumJson {
         table: TableKey,
         change: &RowChange<R>,
         origin: &ChangeOrigin,
-    ) -> Result<Encoded<'_>, TooLarge> {
-        let template = self
-            .tables
-            .get(index_of(table))
-            .and_then(Option::as_deref)
-            .expect("a table is prepared before its changes are encoded");
-        let scratch = &mut self.scratch;
-        self.unchanged += scratch.put_value(template, change, origin)?;
-        scratch.put_keys(template, change)?;
-        let encoded = scratch.encoded(template);
-        let bytes = encoded.size();
-        if bytes > self.record_bytes_max {
-            return Err(TooLarge { bytes });
+        sink: &mut Sink<'_>,
+    ) -> Result<(), TooLarge> {
+        let template = prepared(&self.tables, table);
+        match self.preset {
+            Preset::Flink => flink::encode(&mut self.scratch, template, (change, origin), sink),
+            Preset::Debezium(_) => {
+                debezium::encode(&mut self.scratch, template, (change, origin), sink)
+            }
         }
-        Ok(encoded)
     }
+
+    pub(crate) fn encode_message(
+        &mut self,
+        message: &LogicalMessage<'_>,
+        origin: &ChangeOrigin,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), TooLarge> {
+        match self.preset {
+            Preset::Flink => Ok(()),
+            Preset::Debezium(options) => {
+                let feed = (&self.constants, options.schemas);
+                debezium::messages::encode(&mut self.scratch, feed, (message, origin), sink)
+            }
+        }
+    }
+
+    pub(crate) fn writes_truncates(&self) -> bool {
+        match self.preset {
+            Preset::Flink => false,
+            Preset::Debezium(options) => options.truncates,
+        }
+    }
+
+    /// # Panics
+    /// If the table was not prepared.
+    pub(crate) fn encode_truncate(
+        &mut self,
+        table: TableKey,
+        origin: &ChangeOrigin,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), TooLarge> {
+        let template = prepared(&self.tables, table);
+        match self.preset {
+            Preset::Flink => Ok(()),
+            Preset::Debezium(_) => {
+                debezium::encode_truncate(&mut self.scratch, template, origin, sink)
+            }
+        }
+    }
+}
+
+fn prepared(tables: &[Option<Box<TableTemplate>>], table: TableKey) -> &TableTemplate {
+    tables
+        .get(index_of(table))
+        .and_then(Option::as_deref)
+        .expect("a table is prepared before its changes are encoded")
 }
 
 fn index_of(table: TableKey) -> usize {
@@ -149,41 +201,7 @@ fn index_of(table: TableKey) -> usize {
 }
 
 impl Scratch {
-    /// The envelope. Returns how many values of the new row were not sent.
-    fn put_value<R: Row>(
-        &mut self,
-        template: &TableTemplate,
-        change: &RowChange<R>,
-        origin: &ChangeOrigin,
-    ) -> Result<u64, TooLarge> {
-        self.unchanged.clear();
-        let out = &mut self.value;
-        out.clear();
-        out.raw(b"{\"before\":");
-        put_image(out, template, change.before.as_ref(), |_| ())?;
-        out.raw(b",\"after\":");
-        let mut count = 0;
-        let unchanged = &mut self.unchanged;
-        put_image(out, template, change.after.as_ref(), |name| {
-            unchanged.raw(if count == 0 { b"[" } else { b"," });
-            unchanged.raw(name);
-            count += 1;
-        })?;
-        if count > 0 {
-            unchanged.raw(b"]");
-        }
-        put_source(out, template, origin);
-        out.raw(match change.operation {
-            Operation::Create => b"},\"op\":\"c\",\"ts_ms\":",
-            Operation::Update => b"},\"op\":\"u\",\"ts_ms\":",
-            Operation::Delete => b"},\"op\":\"d\",\"ts_ms\":",
-        });
-        out.integer(origin.read_time_ms);
-        out.raw(b"}");
-        Ok(count)
-    }
-
-    /// The key, and the key before an update if that was another one.
+    /// Renders the key of `change`, and the key before an update that had it.
     fn put_keys<R: Row>(
         &mut self,
         template: &TableTemplate,
@@ -194,92 +212,47 @@ impl Scratch {
         if template.key_prefixes.is_empty() {
             return Ok(());
         }
-        let (parts, ranges) = (&mut self.parts, &mut self.part_ranges);
-        put_key(&mut self.key, (parts, ranges), template, &change.key)?;
+        let scratch = (&mut self.parts, &mut self.values);
+        rows::put_key(&mut self.key, scratch, template, &change.key)?;
         if let Some(old) = &change.old_key {
-            put_key(&mut self.old_key, (parts, ranges), template, old)?;
+            let scratch = (&mut self.parts, &mut self.values);
+            rows::put_key(&mut self.old_key, scratch, template, old)?;
         }
         Ok(())
     }
 
-    fn encoded(&self, template: &TableTemplate) -> Encoded<'_> {
-        let keyed = !template.key_prefixes.is_empty();
-        let key = keyed.then_some(self.key.bytes());
-        let mut encoded = Encoded::new(key, self.value.bytes());
-        if self.old_key.len() > 0 && self.old_key.bytes() != self.key.bytes() {
-            encoded.add_header(OLD_KEY_HEADER, self.old_key.bytes());
-        }
-        if self.unchanged.len() > 0 {
-            encoded.add_header(UNCHANGED_HEADER, self.unchanged.bytes());
-        }
-        encoded
+    /// Whether an update gave the row another key.
+    fn key_changed(&self) -> bool {
+        self.old_key.len() > 0 && self.old_key.bytes() != self.key.bytes()
     }
-}
 
-/// A row as an object, or null. `unchanged` is called with the name (as JSON) of each value not sent.
-fn put_image<R: Row>(
-    out: &mut JsonBuffer,
-    template: &TableTemplate,
-    row: Option<&R>,
-    mut unchanged: impl FnMut(&[u8]),
-) -> Result<(), TooLarge> {
-    let Some(row) = row else {
-        out.raw(b"null");
-        return Ok(());
-    };
-    if template.columns.is_empty() {
-        out.raw(b"{");
-    }
-    for (column, value) in template.columns.iter().zip(row.values()) {
-        out.raw(&column.prefix);
-        if matches!(value, Value::Unchanged(_)) {
-            unchanged(column.name());
+    /// Appends the new row to the value, or null; notes which of its values were not sent.
+    fn put_after<R: Row>(
+        &mut self,
+        template: &TableTemplate,
+        row: Option<&R>,
+    ) -> Result<(), TooLarge> {
+        self.unchanged.clear();
+        let unchanged = &mut self.unchanged;
+        let mut count = 0;
+        rows::put_image(&mut self.value, template, row, &mut self.values, |name| {
+            unchanged.raw(if count == 0 { b"[" } else { b"," });
+            unchanged.raw(name);
+            count += 1;
+        })?;
+        if count > 0 {
+            unchanged.raw(b"]");
         }
-        flink::put(out, value)?;
-        out.check()?;
+        self.unchanged_count += count;
+        Ok(())
     }
-    out.raw(b"}");
-    Ok(())
-}
 
-fn put_source(out: &mut JsonBuffer, template: &TableTemplate, origin: &ChangeOrigin) {
-    out.raw(&template.source_head);
-    out.integer(origin.commit_time_ms);
-    out.raw(&template.source_table);
-    out.integer(origin.transaction_id);
-    out.raw(b",\"lsn\":");
-    out.integer(origin.lsn);
-    out.raw(b",\"commit_lsn\":");
-    out.integer(origin.commit_lsn);
-    out.raw(b",\"ordinal\":");
-    out.integer(origin.ordinal);
-}
-
-/// The key columns of `row`: written in column order, then copied in the key's order. One walk, whatever
-/// the order is.
-fn put_key<R: Row>(
-    out: &mut JsonBuffer,
-    (parts, ranges): (&mut JsonBuffer, &mut Vec<Range<usize>>),
-    template: &TableTemplate,
-    row: &R,
-) -> Result<(), TooLarge> {
-    parts.clear();
-    ranges.clear();
-    ranges.resize(template.key_prefixes.len(), 0..0);
-    let columns = template.columns.iter().take(template.key_reach);
-    for (column, value) in columns.zip(row.values()) {
-        let Some(range) = column.key_position.and_then(|at| ranges.get_mut(at)) else {
-            continue;
-        };
-        let start = parts.len();
-        flink::put(parts, value)?;
-        parts.check()?;
-        *range = start..parts.len();
+    /// Hands a record over, if it is within the limit.
+    fn send(&self, record: &Encoded<'_>, sink: &mut Sink<'_>) -> Result<(), TooLarge> {
+        let bytes = record.size();
+        if bytes > self.record_bytes_max {
+            return Err(TooLarge { bytes });
+        }
+        sink(record)
     }
-    for (prefix, range) in template.key_prefixes.iter().zip(ranges) {
-        out.raw(prefix);
-        out.raw(parts.bytes().get(range.clone()).unwrap_or_default());
-    }
-    out.raw(b"}");
-    Ok(())
 }

@@ -65,7 +65,7 @@ impl DtsStream {
 
     pub(super) fn prepare(&mut self, table: &Table) {
         for column in &table.columns {
-            let is_known = postgres::rendering(column.type_oid).is_some();
+            let is_known = postgres::rendering(column).is_some();
             if is_known || self.told.len() >= TOLD_MAX || !self.told.insert(column.type_oid) {
                 continue;
             }
@@ -203,7 +203,7 @@ fn plain_version(version: &str) -> &str {
 
 fn dts_origin(origin: &ChangeOrigin, safe_lsn: u64) -> Origin<'static> {
     Origin {
-        commit_time_ms: origin.commit_time_ms,
+        commit_time_ms: origin.commit_time_ms(),
         read_time_ms: origin.read_time_ms,
         position: Position::Lsn(origin.lsn),
         safe_position: Position::Lsn(safe_lsn),

@@ -13,7 +13,7 @@ mod tests;
 
 use headwater_protocol::batch::{BATCH_HEADER_SIZE, BatchBuilder, BatchFull, Mark};
 
-use crate::encode::Encoded;
+use crate::encode::{Encoded, TooLarge};
 use crate::group::TableBatch;
 use crate::table::TableKey;
 
@@ -28,10 +28,6 @@ pub(crate) type Lane = (usize, Option<TableKey>);
 
 /// No open batch.
 const NONE: u32 = u32::MAX;
-
-/// The record does not fit a Kafka batch of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RecordTooLarge;
 
 /// Whole transactions not taken yet.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -193,11 +189,13 @@ impl Gather {
         lane: Lane,
         timestamp_ms: i64,
         record: &Encoded<'_>,
-    ) -> Result<(), RecordTooLarge> {
-        let (key, value) = (record.key, Some(record.value));
+    ) -> Result<(), TooLarge> {
+        let (key, value) = (record.key, record.value);
         self.append_with(lane, record.size(), |builder| {
             let appended = builder.append(timestamp_ms, key, value, record.headers());
-            appended.map_err(|_| RecordTooLarge)
+            appended.map_err(|_| TooLarge {
+                bytes: record.size(),
+            })
         })
     }
 

@@ -25,10 +25,12 @@ mod catalog;
 mod error;
 mod handover;
 mod horizon;
+mod messages;
 mod primary_key;
 mod relations;
 mod row;
 mod stream_feeds;
+mod truncates;
 
 #[cfg(test)]
 mod tests;
@@ -36,21 +38,21 @@ mod tests;
 pub use catalog::CatalogTable;
 pub use error::AssembleError;
 
-use crate::encode::{Encoder, FeedFormat, SourceNames};
+use crate::encode::{Encoder, FeedFormat, SourceNames, TooLarge};
 use crate::event::{ChangeOrigin, Operation};
-use crate::filter::TableFilter;
+use crate::filter::{ColumnFilter, TableFilter};
 use crate::group::gather::Gather;
 use crate::limits::{CaptureLimits, PREPARED_BYTES};
 use crate::postgres::pgoutput::{self, Message};
-use crate::table::Table;
+use crate::table::{Table, TableKey};
 use error::{out_of_place, record_too_large};
 use handover::Handover;
 use horizon::Horizon;
 use relations::{Relations, Resolved, TooMany};
 use row::RowMessage;
 
-/// 2000-01-01, PostgreSQL's epoch, in ms since 1970.
-const POSTGRES_EPOCH_MS: i64 = 946_684_800_000;
+/// 2000-01-01, PostgreSQL's epoch, in microseconds since 1970.
+const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 /// What is constant for the life of an assembler.
 #[derive(Debug, Clone)]
@@ -67,6 +69,8 @@ pub struct AssemblerConfig {
     pub feeds: Vec<FeedFormat>,
     /// Which tables are captured.
     pub tables: TableFilter,
+    /// Which of their columns are left out.
+    pub columns: ColumnFilter,
     /// The bounds.
     pub limits: CaptureLimits,
 }
@@ -96,9 +100,9 @@ pub struct Counters {
     pub message_bytes: u64,
     /// Values that an update left unchanged and the source did not send.
     pub unchanged_toast: u64,
-    /// Captured tables that were truncated: the format cannot express it.
+    /// Captured tables that were truncated and have a feed whose format does not tell it.
     pub truncates_skipped: u64,
-    /// Logical messages, which no feed carries.
+    /// Logical messages that no feed carries.
     pub messages_skipped: u64,
     /// Values in which bytes that are not UTF-8 were replaced (databases in SQL_ASCII only).
     pub text_repaired: u64,
@@ -115,10 +119,14 @@ pub struct Assembler {
     relations_max: usize,
     relations: Relations,
     encoders: Vec<Encoder>,
+    /// For each of them, whether it carries logical messages.
+    message_feeds: Vec<bool>,
     gather: Gather,
     handover: Handover,
     horizon: Horizon,
     open: Option<OpenTransaction>,
+    /// Where the last transaction ended, or where reading resumed.
+    previous_end_lsn: Option<u64>,
     counters: Counters,
 }
 
@@ -126,7 +134,8 @@ pub struct Assembler {
 struct OpenTransaction {
     final_lsn: u64,
     xid: u32,
-    commit_time_ms: i64,
+    /// Since 1970.
+    commit_time_us: i64,
     /// Of the next row, truncate, or logical message.
     ordinal: u64,
     /// It was assembled before.
@@ -146,7 +155,12 @@ impl Assembler {
             record_bytes_max,
             relations_max: config.limits.relations_max,
             encoders: config.feeds.iter().map(encoder).collect(),
-            relations: Relations::new(config.tables, config.limits.relations_max),
+            message_feeds: config
+                .feeds
+                .iter()
+                .map(FeedFormat::carries_messages)
+                .collect(),
+            relations: Relations::new(config.tables, config.columns, config.limits.relations_max),
             gather: Gather::new(config.feeds.len(), config.limits.batch_bytes),
             handover: Handover::new(
                 (config.system_id, config.timeline),
@@ -155,6 +169,7 @@ impl Assembler {
             ),
             horizon: Horizon::default(),
             open: None,
+            previous_end_lsn: (resume_end_lsn > 0).then_some(resume_end_lsn),
             counters: Counters::default(),
         };
         assembler.set_server_version(&config.server_version);
@@ -247,7 +262,7 @@ impl Assembler {
                 (wal_start, now_ms),
             ),
             Message::Truncate(truncate) => self.truncate(truncate, (wal_start, now_ms)),
-            Message::Logical(logical) => self.logical(logical),
+            Message::Logical(logical) => self.logical(logical, now_ms),
         }?;
         if !matches!(pushed, Pushed::NeedsCatalog(_)) {
             let size = u64::try_from(size).unwrap_or(u64::MAX);
@@ -282,7 +297,7 @@ impl Assembler {
         self.open = Some(OpenTransaction {
             final_lsn: begin.final_lsn,
             xid: begin.xid,
-            commit_time_ms: unix_ms(begin.commit_time_us),
+            commit_time_us: begin.commit_time_us.saturating_add(POSTGRES_EPOCH_US),
             ordinal: 0,
             is_known,
         });
@@ -303,12 +318,15 @@ impl Assembler {
             return Err(out_of_place(what, open.final_lsn));
         }
         self.open = None;
+        let previous_end_lsn = self.previous_end_lsn.replace(end_lsn);
         if !open.is_known {
-            self.commit_streams(&open.origin(lsn, self.handover.now_ms()));
-            self.gather.commit(open.commit_time_ms);
+            let commit_time_ms = unix_ms(open.commit_time_us);
+            let read_at = (lsn, self.handover.now_ms());
+            self.commit_streams(&open.origin(read_at, previous_end_lsn));
+            self.gather.commit(commit_time_ms);
             self.handover.transaction_ended(lsn, end_lsn);
             self.counters.transactions += 1;
-            self.counters.last_commit_time_ms = Some(open.commit_time_ms);
+            self.counters.last_commit_time_ms = Some(commit_time_ms);
             self.beat_if_proven();
         }
         Ok(Pushed::TransactionEnd)
@@ -344,20 +362,23 @@ impl Assembler {
                 index,
                 table,
                 is_news,
-            } => {
-                self.prepare(&table);
-                if is_news {
-                    self.handover.tell(table, true);
-                }
-                index
-            }
+            } => self.learn(index, table, is_news),
         };
         self.open_for(lsn)?.ordinal += 1;
-        let origin = open.origin(lsn, now_ms);
+        let origin = open.origin((lsn, now_ms), self.previous_end_lsn);
         self.encode(index, row, &origin)?;
         self.counters.changes += 1;
         self.gather.count_change();
         Ok(Pushed::Continue)
+    }
+
+    /// Takes a definition that rows are to be rendered with from here on.
+    fn learn(&mut self, index: usize, table: Table, is_news: bool) -> usize {
+        self.prepare(&table);
+        if is_news {
+            self.handover.tell(table, true);
+        }
+        index
     }
 
     /// Renders the change for every feed and appends it.
@@ -367,31 +388,37 @@ impl Assembler {
         row: RowMessage<'_>,
         origin: &ChangeOrigin,
     ) -> Result<(), AssembleError> {
-        let key = self.relations.known(index).key;
-        if !self.encoders.iter().all(|encoder| encoder.is_prepared(key)) {
-            let table = self.relations.table(index);
-            self.prepare(&table);
-        }
+        let key = self.prepared(index);
         let known = self.relations.known(index);
-        let change = row.change(known.kinds).ok_or_else(|| {
+        let change = row.change(known.forms).ok_or_else(|| {
             out_of_place(
                 "row with other columns than its relation",
                 origin.commit_lsn,
             )
         })?;
-        for (feed, encoder) in self.encoders.iter_mut().enumerate() {
-            let gather = &mut self.gather;
-            let appended = encoder.append((gather, feed), key, (&change, row.size), origin);
-            appended.map_err(|too_large| {
-                record_too_large(
-                    &self.relations.table(index),
-                    origin,
-                    too_large.bytes,
-                    self.record_bytes_max,
-                )
-            })?;
+        let Self {
+            encoders, gather, ..
+        } = self;
+        let mut encoders = encoders.iter_mut().enumerate();
+        let encoded = encoders.try_for_each(|(feed, encoder)| {
+            encoder.append((gather, feed), key, (&change, row.size), origin)
+        });
+        encoded.map_err(|too_large| self.too_large(index, origin, too_large))
+    }
+
+    /// The key of a resolved relation, whose templates every encoder then has.
+    fn prepared(&mut self, index: usize) -> TableKey {
+        let key = self.relations.known(index).key;
+        if !self.encoders.iter().all(|encoder| encoder.is_prepared(key)) {
+            let table = self.relations.table(index);
+            self.prepare(&table);
         }
-        Ok(())
+        key
+    }
+
+    fn too_large(&self, index: usize, origin: &ChangeOrigin, record: TooLarge) -> AssembleError {
+        let table = self.relations.table(index);
+        record_too_large(&table, origin, record.bytes, self.record_bytes_max)
     }
 
     fn prepare(&mut self, table: &Table) {
@@ -403,64 +430,27 @@ impl Assembler {
             encoder.prepare(table);
         }
     }
-
-    fn truncate(
-        &mut self,
-        truncate: pgoutput::Truncate<'_>,
-        (lsn, now_ms): (u64, i64),
-    ) -> Result<Pushed, AssembleError> {
-        let open = self.open_for(lsn)?;
-        open.ordinal += 1;
-        let (is_known, origin) = (open.is_known, open.origin(lsn, now_ms));
-        if !is_known {
-            let captured: Vec<u32> = truncate
-                .relations()
-                .filter(|oid| self.relations.is_captured(*oid))
-                .collect();
-            if self
-                .encoders
-                .iter_mut()
-                .any(|encoder| encoder.stream().is_none())
-            {
-                let skipped = u64::try_from(captured.len()).unwrap_or(u64::MAX);
-                self.counters.truncates_skipped += skipped;
-            }
-            self.truncate_in_streams(truncate, &captured, &origin);
-        }
-        Ok(Pushed::Continue)
-    }
-
-    fn logical(&mut self, logical: pgoutput::Logical<'_>) -> Result<Pushed, AssembleError> {
-        if !logical.transactional {
-            self.counters.messages_skipped += 1;
-            return Ok(Pushed::Continue);
-        }
-        let open = self.open_for(logical.lsn)?;
-        open.ordinal += 1;
-        if !open.is_known {
-            self.counters.messages_skipped += 1;
-        }
-        Ok(Pushed::Continue)
-    }
 }
 
 impl OpenTransaction {
-    fn origin(&self, lsn: u64, now_ms: i64) -> ChangeOrigin {
+    fn origin(
+        &self,
+        (lsn, read_time_ms): (u64, i64),
+        previous_end_lsn: Option<u64>,
+    ) -> ChangeOrigin {
         ChangeOrigin {
             transaction_id: u64::from(self.xid),
             commit_lsn: self.final_lsn,
             lsn,
             ordinal: self.ordinal,
-            commit_time_ms: self.commit_time_ms,
-            read_time_ms: now_ms,
+            previous_end_lsn,
+            commit_time_us: self.commit_time_us,
+            read_time_ms,
         }
     }
 }
 
-/// Microseconds since 2000 as milliseconds since 1970; never negative, since Kafka's timestamps are not.
-fn unix_ms(postgres_us: i64) -> i64 {
-    postgres_us
-        .div_euclid(1000)
-        .saturating_add(POSTGRES_EPOCH_MS)
-        .max(0)
+/// Milliseconds from microseconds; never negative, since Kafka's timestamps are not.
+fn unix_ms(us: i64) -> i64 {
+    us.div_euclid(1000).max(0)
 }

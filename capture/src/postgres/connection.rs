@@ -34,7 +34,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// and `search_path`, so that catalog queries cannot be led to functions of somebody else.
 const PINNED: &str = "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres \
                       -c extra_float_digits=3 -c bytea_output=hex -c lc_monetary=C \
-                      -c search_path=pg_catalog";
+                      -c quote_all_identifiers=off -c search_path=pg_catalog";
 /// Replication waits for other transactions by design.
 const REPLICATION_LIMITS: &str = "-c statement_timeout=0 -c lock_timeout=0";
 /// Catalog queries and ALTER PUBLICATION must never stand in the application's way.

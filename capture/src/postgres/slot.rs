@@ -95,8 +95,17 @@ pub(crate) fn create_sql(slot: &str, temporary: bool, server_version: u32) -> St
     format!("CREATE_REPLICATION_SLOT {slot}{temporary} LOGICAL pgoutput {snapshot}")
 }
 
+/// First server version that sends logical messages.
+const MESSAGES: u32 = 140_000;
+
+/// Whether a server of this version is asked for logical messages; `wanted`: a feed carries them.
+pub(crate) fn sends_messages(wanted: bool, server_version: u32) -> bool {
+    wanted && server_version >= MESSAGES
+}
+
 /// The command that begins to stream. Protocol version 1: only committed transactions come, one after another.
-pub(crate) fn start_sql(slot: &str, start: u64, publications: &[String]) -> String {
+/// `messages`: see [`sends_messages`].
+pub(crate) fn start_sql(slot: &str, start: u64, publications: &[String], messages: bool) -> String {
     // The option is a list of identifiers inside a literal: quoted twice. The replication grammar knows no
     // E'' strings, so a backslash stays as it is and only quotes are doubled.
     let list = publications
@@ -104,8 +113,9 @@ pub(crate) fn start_sql(slot: &str, start: u64, publications: &[String]) -> Stri
         .map(|name| identifier(name))
         .collect::<Vec<_>>()
         .join(",");
+    let messages = if messages { ", messages 'true'" } else { "" };
     format!(
-        "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names '{}')",
+        "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names '{}'{messages})",
         identifier(slot),
         Lsn(start),
         list.replace('\'', "''")
@@ -359,10 +369,13 @@ mod tests {
             "CREATE_REPLICATION_SLOT \"s\" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
         );
         assert_eq!(
-            start_sql("s", 0x1_0000_000a, &["it's".into(), "b\"c".into()]),
+            start_sql("s", 0x1_0000_000a, &["it's".into(), "b\"c".into()], false),
             "START_REPLICATION SLOT \"s\" LOGICAL 1/A (proto_version '1', \
              publication_names '\"it''s\",\"b\"\"c\"')"
         );
+        assert!(start_sql("s", 1, &[], true).ends_with("'', messages 'true')"));
+        assert!(sends_messages(true, 140_000) && !sends_messages(true, 130_023));
+        assert!(!sends_messages(false, 180_000));
         assert!(select_sql("s", 100_000).contains("NULL, NULL, NULL"));
         assert!(select_sql("s", 180_000).contains("invalidation_reason, two_phase"));
     }

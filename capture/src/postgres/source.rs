@@ -16,6 +16,7 @@
 //! | `stream` | the loop over socket, timers, demand and confirmations |
 //! | `timing` | when to send a status, when a silent peer is dead; pure |
 //! | `catalog` | listing and describing tables, keeping the publications up to date |
+//! | `types` | what user-defined types are made of |
 //! | `keeper` | what the catalog poll remembers; warnings for each table |
 //! | `handover` | what is ready goes to the log when the log asks |
 //!
@@ -27,6 +28,7 @@ mod keeper;
 mod session;
 mod stream;
 mod timing;
+mod types;
 mod worker;
 
 use std::sync::Arc;
@@ -42,7 +44,7 @@ use super::position::Position;
 use super::status::SourceStatus;
 use super::url::SourceUrl;
 use crate::encode::FeedFormat;
-use crate::filter::TableFilter;
+use crate::filter::{ColumnFilter, TableFilter};
 use crate::group::Captured;
 use crate::limits::CaptureLimits;
 
@@ -66,6 +68,8 @@ pub struct SourceConfig {
     pub publication: String,
     /// Which tables are captured.
     pub tables: TableFilter,
+    /// Which of their columns are left out.
+    pub columns: ColumnFilter,
     /// What is rendered from them.
     pub feeds: Vec<FeedFormat>,
     /// Bounds of memory and batch sizes.

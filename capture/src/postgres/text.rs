@@ -3,54 +3,219 @@
 //! The session pins the output settings (DateStyle ISO, TimeZone UTC, extra_float_digits 3, bytea_output
 //! hex, client_encoding UTF8). Each form is checked before it is believed; a text that has another form than
 //! its type's usual one (infinity, NaN, years BC or beyond 9999, another offset) is passed on as
-//! [`Value::Text`]. Manual: "Data Types"; oids from `pg_type.dat`.
+//! [`Value::Text`]. Types of the user are looked up in the catalog (`source::types`). Manual: "Data Types"; oids from `pg_type.dat`.
 
-use crate::value::{Value, ValueKind};
+use crate::value::{ArrayText, PairsText, Value, ValueForm, ValueKind};
 
 #[cfg(test)]
 mod tests;
 
-/// The kind of a built-in type; [`ValueKind::Text`] for every other oid.
-pub(super) fn kind_of_type(type_oid: u32) -> ValueKind {
-    match type_oid {
+/// How a built-in type's texts are read; `None` for every other oid. Arrays stand in [`element_of_array`].
+pub(super) fn built_in(type_oid: u32) -> Option<ValueForm> {
+    if let Some((element, delimiter)) = element_of_array(type_oid) {
+        return Some(ValueForm {
+            kind: kind_of_type(element)?,
+            array_delimiter: Some(delimiter),
+        });
+    }
+    kind_of_type(type_oid).map(ValueForm::of)
+}
+
+fn kind_of_type(type_oid: u32) -> Option<ValueKind> {
+    Some(match type_oid {
         16 => ValueKind::Bool,
-        20 | 21 | 23 | 26 => ValueKind::Integer,
-        700 | 701 => ValueKind::Float,
+        21 => ValueKind::Int16,
+        23 => ValueKind::Int32,
+        20 | 26 => ValueKind::Int64,
+        700 => ValueKind::Float32,
+        701 => ValueKind::Float64,
         1700 => ValueKind::Decimal,
+        790 => ValueKind::Money,
         1082 => ValueKind::Date,
         1083 => ValueKind::Time,
+        1266 => ValueKind::ZonedTime,
         1114 => ValueKind::Timestamp,
         1184 => ValueKind::Instant,
+        1186 => ValueKind::Interval,
         17 => ValueKind::Bytes,
+        1560 | 1562 => ValueKind::Bits,
+        600 => ValueKind::Point,
         114 | 3802 => ValueKind::Json,
-        _ => ValueKind::Text,
+        2950 => ValueKind::Uuid,
+        142 => ValueKind::Xml,
+        3614 => ValueKind::Lexemes,
+        _ if is_plain_text(type_oid) => ValueKind::Text,
+        _ => return None,
+    })
+}
+
+/// Built-in types whose values are texts for every format, and whose arrays are listed below.
+fn is_plain_text(type_oid: u32) -> bool {
+    matches!(
+        type_oid,
+        // text, varchar, char(n), "char", name, cidr, inet, macaddr, macaddr8
+        25 | 1043 | 1042 | 18 | 19 | 650 | 869 | 829 | 774
+        // line, lseg, path, box, polygon, circle
+        | 628 | 601 | 602 | 603 | 604 | 718
+        // tsquery, pg_lsn, xid8, pg_snapshot, txid_snapshot, jsonpath, regclass, regtype, tid, xid
+        | 3615 | 3220 | 5069 | 5038 | 2970 | 4072 | 2205 | 2206 | 27 | 28
+        // ranges, multiranges
+        | 3904 | 3906 | 3908 | 3910 | 3912 | 3926 | 4451 | 4532 | 4533 | 4534 | 4535 | 4536
+        // int2vector, oidvector
+        | 22 | 30
+    )
+}
+
+/// The element type of a built-in array type, and what stands between elements (`pg_type.typdelim`).
+fn element_of_array(type_oid: u32) -> Option<(u32, u8)> {
+    const ARRAYS: &[(u32, u32)] = &[
+        (1000, 16),
+        (1005, 21),
+        (1007, 23),
+        (1016, 20),
+        (1028, 26),
+        (1021, 700),
+        (1022, 701),
+        (1231, 1700),
+        (791, 790),
+        (1182, 1082),
+        (1183, 1083),
+        (1270, 1266),
+        (1115, 1114),
+        (1185, 1184),
+        (1187, 1186),
+        (1001, 17),
+        (1561, 1560),
+        (1563, 1562),
+        (1017, 600),
+        (199, 114),
+        (3807, 3802),
+        (2951, 2950),
+        (143, 142),
+        (3643, 3614),
+        (1009, 25),
+        (1015, 1043),
+        (1014, 1042),
+        (1002, 18),
+        (1003, 19),
+        (651, 650),
+        (1041, 869),
+        (1040, 829),
+        (775, 774),
+        (629, 628),
+        (1018, 601),
+        (1019, 602),
+        (1020, 603),
+        (1027, 604),
+        (719, 718),
+        (3645, 3615),
+        (3221, 3220),
+        (271, 5069),
+        (5039, 5038),
+        (2949, 2970),
+        (4073, 4072),
+        (2210, 2205),
+        (2211, 2206),
+        (1010, 27),
+        (1011, 28),
+        (3905, 3904),
+        (3907, 3906),
+        (3909, 3908),
+        (3911, 3910),
+        (3913, 3912),
+        (3927, 3926),
+        (6150, 4451),
+        (6151, 4532),
+        (6152, 4533),
+        (6153, 4534),
+        (6155, 4535),
+        (6157, 4536),
+        (1006, 22),
+        (1013, 30),
+    ];
+    const BOX: u32 = 603;
+    let (_, element) = ARRAYS.iter().find(|(array, _)| *array == type_oid)?;
+    Some((*element, if *element == BOX { b';' } else { b',' }))
+}
+
+/// How a type's texts are read that only a type message names: one that the catalog no longer knows. For a
+/// domain the message names the base type; `schema` is empty or `pg_catalog` for built-in ones. An array
+/// type's name is its element's behind an underscore; elements of types that are not built in are then texts.
+pub(super) fn form_of_name(schema: &str, name: &str) -> ValueForm {
+    let is_built_in = matches!(schema, "" | "pg_catalog");
+    let kind = |name| match kind_of_extension(name) {
+        Some(kind) => kind,
+        None if is_built_in => kind_of_name(name),
+        None => ValueKind::Text,
+    };
+    match name.strip_prefix('_') {
+        Some(element) => ValueForm {
+            kind: kind(element),
+            array_delimiter: Some(if is_built_in && element == "box" {
+                b';'
+            } else {
+                b','
+            }),
+        },
+        None => ValueForm::of(kind(name)),
     }
 }
 
-/// The kind of a built-in type by its name in `pg_catalog`, for domains, whose type message names the base
-/// type.
-pub(super) fn kind_of_name(name: &str) -> ValueKind {
+/// The kind of a type of PostgreSQL's own extensions, in whatever schema it was installed.
+pub(super) fn kind_of_extension(name: &str) -> Option<ValueKind> {
+    match name {
+        "hstore" => Some(ValueKind::Pairs),
+        "ltree" => Some(ValueKind::LabelPath),
+        _ => None,
+    }
+}
+
+/// The kind of a built-in type by its name in `pg_catalog`.
+fn kind_of_name(name: &str) -> ValueKind {
     match name {
         "bool" => ValueKind::Bool,
-        "int2" | "int4" | "int8" | "oid" => ValueKind::Integer,
-        "float4" | "float8" => ValueKind::Float,
+        "int2" => ValueKind::Int16,
+        "int4" => ValueKind::Int32,
+        "int8" | "oid" => ValueKind::Int64,
+        "float4" => ValueKind::Float32,
+        "float8" => ValueKind::Float64,
         "numeric" => ValueKind::Decimal,
+        "money" => ValueKind::Money,
         "date" => ValueKind::Date,
         "time" => ValueKind::Time,
+        "timetz" => ValueKind::ZonedTime,
         "timestamp" => ValueKind::Timestamp,
         "timestamptz" => ValueKind::Instant,
+        "interval" => ValueKind::Interval,
         "bytea" => ValueKind::Bytes,
+        "bit" | "varbit" => ValueKind::Bits,
+        "point" => ValueKind::Point,
         "json" | "jsonb" => ValueKind::Json,
+        "uuid" => ValueKind::Uuid,
+        "xml" => ValueKind::Xml,
+        "tsvector" => ValueKind::Lexemes,
         _ => ValueKind::Text,
     }
 }
 
 /// One value from its text.
-pub(super) fn value(kind: ValueKind, text: &[u8]) -> Value<'_> {
+pub(super) fn value(form: ValueForm, text: &[u8]) -> Value<'_> {
+    match form.array_delimiter {
+        None => plain_value(form.kind, text),
+        Some(delimiter) => ArrayText::parse(text, form.kind, delimiter, plain_value)
+            .map_or(Value::Text(text), Value::Array),
+    }
+}
+
+fn plain_value(kind: ValueKind, text: &[u8]) -> Value<'_> {
     let known = match kind {
         ValueKind::Bool => bool_value(text),
-        ValueKind::Integer => is_integer(text).then_some(Value::Number(text)),
-        ValueKind::Float => is_json_number(text).then_some(Value::Number(text)),
+        ValueKind::Int16 | ValueKind::Int32 | ValueKind::Int64 => {
+            is_integer(text).then_some(Value::Number(text))
+        }
+        ValueKind::Float32 | ValueKind::Float64 => {
+            is_json_number(text).then_some(Value::Number(text))
+        }
         ValueKind::Decimal => is_decimal(text).then_some(Value::Decimal(text)),
         ValueKind::Date => is_date(text).then_some(Value::Date(text)),
         ValueKind::Time => is_time(text).then_some(Value::Time(text)),
@@ -58,7 +223,18 @@ pub(super) fn value(kind: ValueKind, text: &[u8]) -> Value<'_> {
         ValueKind::Instant => instant_value(text),
         ValueKind::Bytes => hex_value(text),
         ValueKind::Json => Some(Value::Json(text)),
-        ValueKind::Text => None,
+        ValueKind::Pairs => PairsText::parse(text).map(Value::Pairs),
+        ValueKind::Money
+        | ValueKind::ZonedTime
+        | ValueKind::Interval
+        | ValueKind::Bits
+        | ValueKind::Point
+        | ValueKind::Uuid
+        | ValueKind::Xml
+        | ValueKind::LabelPath
+        | ValueKind::Lexemes
+        | ValueKind::Enum
+        | ValueKind::Text => None,
     };
     known.unwrap_or(Value::Text(text))
 }

@@ -1,12 +1,14 @@
 //! Reads a source as the log does: asks, keeps what is committed, confirms, rewinds.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use headwater_capture::postgres::{Confirmer, Source, SourceConfig, SourceStatus, SourceUrl};
 use headwater_capture::{
-    CaptureLimits, Captured, FeedFormat, Preset, TableFilter, TransactionGroup,
+    CaptureLimits, Captured, ColumnFilter, FeedFormat, Preset, TableFilter, TableKey,
+    TransactionGroup,
 };
-use headwater_protocol::batch::records;
+use headwater_protocol::batch::{RecordView, records};
 use serde_json::Value;
 
 /// Generous: the machine may be busy.
@@ -31,6 +33,16 @@ impl Change {
     }
 }
 
+/// A record as it is in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Raw {
+    pub(crate) schema: String,
+    pub(crate) table: String,
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
 pub(crate) struct Reader {
     pub(crate) source: Source,
     confirmer: Confirmer,
@@ -40,6 +52,10 @@ pub(crate) struct Reader {
     /// Of the open group.
     open: Vec<Change>,
     pub(crate) tables: Vec<String>,
+    names: HashMap<TableKey, (String, String)>,
+    /// Every record of committed groups, where it is kept.
+    pub(crate) raw: Option<Vec<Raw>>,
+    open_raw: Vec<Raw>,
     pub(crate) rewinds: usize,
     pub(crate) parts: usize,
     /// The stored position.
@@ -55,6 +71,7 @@ pub(crate) fn config(url: SourceUrl) -> SourceConfig {
         slot_temporary: false,
         publication: "headwater_shop".into(),
         tables: TableFilter::default(),
+        columns: ColumnFilter::default(),
         feeds: vec![FeedFormat::DebeziumJson {
             preset: Preset::Flink,
             name: "shop".into(),
@@ -86,6 +103,9 @@ impl Reader {
             changes: Vec::new(),
             open: Vec::new(),
             tables: Vec::new(),
+            names: HashMap::new(),
+            raw: None,
+            open_raw: Vec::new(),
             rewinds: 0,
             parts: 0,
             position,
@@ -196,12 +216,17 @@ impl Reader {
 
     pub(crate) fn take(&mut self, captured: Captured) {
         match captured {
-            Captured::Tables(tables) => self
-                .tables
-                .extend(tables.into_iter().map(|table| table.name)),
+            Captured::Tables(tables) => {
+                for table in tables {
+                    let names = (table.schema, table.name.clone());
+                    self.names.insert(table.key, names);
+                    self.tables.push(table.name);
+                }
+            }
             Captured::Rewind => {
                 self.rewinds += 1;
                 self.open.clear();
+                self.open_raw.clear();
             }
             Captured::Group(group) => self.append(&group),
         }
@@ -210,7 +235,15 @@ impl Reader {
     fn append(&mut self, group: &TransactionGroup) {
         for batch in &group.batches {
             for record in records(&batch.batch.bytes) {
-                let value: Value = serde_json::from_slice(record.unwrap().value.unwrap()).unwrap();
+                let record = record.unwrap();
+                if self.raw.is_some() {
+                    let (schema, table) =
+                        self.names[&batch.table.expect("feeds here are per table")].clone();
+                    self.open_raw.push(raw(schema, table, &record));
+                }
+                let Some(value) = record.value else { continue };
+                let value: Value = serde_json::from_slice(value).unwrap();
+                let value = value.get("payload").unwrap_or(&value);
                 self.open.push(Change {
                     table: value["source"]["table"]
                         .as_str()
@@ -227,9 +260,26 @@ impl Reader {
             return;
         };
         self.changes.append(&mut self.open);
+        if let Some(raw) = &mut self.raw {
+            raw.append(&mut self.open_raw);
+        }
         self.position = Some(commit.position.clone());
         if self.confirming {
             self.confirmer.confirm(&commit.position);
         }
+    }
+}
+
+fn raw(schema: String, table: String, record: &RecordView<'_>) -> Raw {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let headers = record.headers.iter();
+    Raw {
+        schema,
+        table,
+        key: record.key.map(text),
+        value: record.value.map(text),
+        headers: headers
+            .map(|header| (header.key.to_owned(), text(header.value.unwrap())))
+            .collect(),
     }
 }

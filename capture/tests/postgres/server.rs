@@ -9,7 +9,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use headwater_capture::postgres::connection::{Connection, Purpose};
@@ -18,11 +18,21 @@ use headwater_capture::postgres::{SourceUrl, url::Password};
 use tempfile::TempDir;
 
 const TRUST: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
-/// A cluster fresh from initdb, kept between runs.
-static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+/// Held while the cluster fresh from initdb is made, which is kept between runs.
+static TEMPLATE: Mutex<()> = Mutex::new(());
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// `HEADWATER_PG_BIN`, else Debian's 15.
+    Usual,
+    /// What scripts/install brings beside it.
+    V18,
+}
+
 pub(crate) struct Server {
+    version: Version,
     directory: TempDir,
     pub(crate) port: u16,
     settings: Vec<String>,
@@ -37,6 +47,15 @@ impl Server {
 
     /// With a pg_hba.conf of its own behind a line that lets the superuser in by the socket.
     pub(crate) async fn start_with_hba(hba: &str, settings: &[&str]) -> Self {
+        Self::start_version(Version::Usual, hba, settings).await
+    }
+
+    /// Another server than the usual one, with everybody trusted.
+    pub(crate) async fn start_as(version: Version) -> Self {
+        Self::start_version(version, TRUST, &[]).await
+    }
+
+    async fn start_version(version: Version, hba: &str, settings: &[&str]) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("headwater-capture-")
             .tempdir()
@@ -44,13 +63,14 @@ impl Server {
         hand_over(directory.path());
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         let mut server = Self {
+            version,
             directory,
             port: free_port(),
             settings,
             process: None,
         };
         let data = server.data();
-        let template = TEMPLATE.get_or_init(|| template(server.directory.path()));
+        let template = template(version, server.directory.path());
         run(Command::new("cp").arg("-a").arg(template).arg(&data));
         fs::write(
             data.join("pg_hba.conf"),
@@ -69,7 +89,7 @@ impl Server {
             .append(true)
             .open(self.directory.path().join("log"))
             .unwrap();
-        let mut postgres = program("postgres");
+        let mut postgres = program(self.version, "postgres");
         postgres
             .arg("-D")
             .arg(self.data())
@@ -112,7 +132,7 @@ impl Server {
 
     /// As an operator does it. Returns when the server is gone.
     pub(crate) fn stop_fast(&mut self) {
-        run(program("pg_ctl")
+        run(program(self.version, "pg_ctl")
             .arg("stop")
             .arg("-D")
             .arg(self.data())
@@ -203,7 +223,7 @@ impl Drop for Server {
         let Some(mut process) = self.process.take() else {
             return;
         };
-        let mut stop = program("pg_ctl");
+        let mut stop = program(self.version, "pg_ctl");
         stop.arg("stop")
             .arg("-D")
             .arg(self.data())
@@ -225,14 +245,15 @@ pub(crate) async fn query(connection: &mut Connection, sql: &str) {
 }
 
 /// Made in `scratch`, which the server's user may write.
-fn template(scratch: &Path) -> PathBuf {
-    let programs = programs().display().to_string().replace('/', "_");
+fn template(version: Version, scratch: &Path) -> PathBuf {
+    let _making = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let programs = programs(version).display().to_string().replace('/', "_");
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster{programs}"));
     if path.join("PG_VERSION").exists() {
         return path;
     }
     let fresh = scratch.join("fresh");
-    let mut initdb = program("initdb");
+    let mut initdb = program(version, "initdb");
     initdb
         .arg("-D")
         .arg(&fresh)
@@ -244,16 +265,21 @@ fn template(scratch: &Path) -> PathBuf {
     path
 }
 
-fn programs() -> PathBuf {
-    let directory = std::env::var_os("HEADWATER_PG_BIN");
-    directory.map_or("/usr/lib/postgresql/15/bin".into(), PathBuf::from)
+fn programs(version: Version) -> PathBuf {
+    match version {
+        Version::Usual => {
+            let directory = std::env::var_os("HEADWATER_PG_BIN");
+            directory.map_or("/usr/lib/postgresql/15/bin".into(), PathBuf::from)
+        }
+        Version::V18 => Path::new(env!("CARGO_MANIFEST_DIR")).join("../.local/postgres-18/bin"),
+    }
 }
 
-fn program(name: &str) -> Command {
-    let path = programs().join(name);
+fn program(version: Version, name: &str) -> Command {
+    let path = programs(version).join(name);
     assert!(
         path.exists(),
-        "{} is missing: install PostgreSQL or set HEADWATER_PG_BIN",
+        "{} is missing: run scripts/install, or set HEADWATER_PG_BIN",
         path.display()
     );
     let mut command = Command::new(path);

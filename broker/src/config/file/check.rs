@@ -3,15 +3,15 @@
 use std::{collections::HashSet, path::Path, time::Duration};
 
 use headwater_capture::{
-    encode::{self, FeedFormat, Preset},
-    filter::{PatternError, TableFilter},
+    encode::{self, DebeziumOptions, FeedFormat, Preset},
+    filter::{ColumnFilter, PatternError, TableFilter},
     postgres::{SourceUrl, url::Password},
 };
 use toml::Spanned;
 
 use super::{
-    Feed, File, Format, Instance, Layout, Loaded, Retention, Source, Storage, Tables,
-    kafka::connections,
+    Columns, Feed, File, Format, Instance, Layout, Loaded, PresetName, Retention, Source, Storage,
+    Tables, kafka::connections,
 };
 use crate::config::{
     BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig,
@@ -88,7 +88,7 @@ impl Checker<'_> {
                     format!("the topic prefix {name:?} is used twice"),
                 ));
             }
-            feeds.push(FeedConfig::tables(&name));
+            feeds.push(FeedConfig::tables(&name, Preset::Flink));
         }
         let mut names = HashSet::new();
         for feed in &instance.feeds {
@@ -96,7 +96,8 @@ impl Checker<'_> {
             feeds.push(self.feed(&name, feed, prefixes)?);
         }
         let tables = self.tables(&instance.tables)?;
-        let source = self.source(instance.source, tables)?;
+        let columns = self.columns(&instance.columns)?;
+        let source = self.source(instance.source, tables, columns)?;
         Ok(InstanceConfig {
             name,
             source,
@@ -111,6 +112,7 @@ impl Checker<'_> {
         feed: &Feed,
         prefixes: &mut Prefixes,
     ) -> Result<FeedConfig, ConfigError> {
+        let preset = self.preset(feed)?;
         let name = feed.name.get_ref();
         let layout = self.layout(feed)?;
         let spanned = feed.prefix.as_ref().unwrap_or(&feed.name);
@@ -131,7 +133,7 @@ impl Checker<'_> {
         }
         let format = match feed.format {
             Format::DebeziumJson => FeedFormat::DebeziumJson {
-                preset: Preset::Flink,
+                preset,
                 name: prefix.clone(),
             },
             Format::DtsAvro => FeedFormat::DtsAvro { next_id: 0 },
@@ -170,7 +172,66 @@ impl Checker<'_> {
         }
     }
 
-    fn source(&self, source: Source, tables: TableFilter) -> Result<SourceConfig, ConfigError> {
+    fn preset(&self, feed: &Feed) -> Result<Preset, ConfigError> {
+        let is_on =
+            |option: &Option<Spanned<bool>>| option.as_ref().is_some_and(|on| *on.get_ref());
+        if let Some(option) = feed
+            .transaction_metadata
+            .as_ref()
+            .filter(|on| *on.get_ref())
+        {
+            return Err(self.at(
+                option,
+                "transaction_metadata is not in this version: leave it out; source.txId and source.sequence tell \
+                 transactions apart",
+            ));
+        }
+        match feed
+            .preset
+            .as_ref()
+            .map_or(PresetName::Flink, |preset| *preset.get_ref())
+        {
+            PresetName::Flink => {
+                let options = [("schemas", &feed.schemas), ("truncates", &feed.truncates)];
+                for (name, option) in options {
+                    if let Some(option) = option.as_ref().filter(|on| *on.get_ref()) {
+                        let line = format!(
+                            "{name} is an option of preset debezium: leave it out, or write preset = \"debezium\""
+                        );
+                        return Err(self.at(option, line));
+                    }
+                }
+                Ok(Preset::Flink)
+            }
+            PresetName::Debezium => Ok(Preset::Debezium(DebeziumOptions {
+                schemas: is_on(&feed.schemas),
+                truncates: is_on(&feed.truncates),
+            })),
+        }
+    }
+
+    fn columns(&self, columns: &Columns) -> Result<ColumnFilter, ConfigError> {
+        let pattern = |pattern: &Spanned<String>| {
+            pattern
+                .get_ref()
+                .parse()
+                .map_err(|error: PatternError| self.at(pattern, error.to_string()))
+        };
+        Ok(ColumnFilter {
+            exclude: columns
+                .exclude
+                .iter()
+                .map(pattern)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn source(
+        &self,
+        source: Source,
+        tables: TableFilter,
+        columns: ColumnFilter,
+    ) -> Result<SourceConfig, ConfigError> {
         let mut url = SourceUrl::parse(source.url.get_ref())
             .map_err(|error| self.at(&source.url, format!("source url: {error}")))?;
         if url.password.is_some() {
@@ -187,6 +248,7 @@ impl Checker<'_> {
         Ok(SourceConfig::Postgres(Box::new(PostgresConfig {
             url,
             tables,
+            columns,
             slot: source.slot,
             publication: source.publication,
             temporary: false,

@@ -111,6 +111,15 @@ impl ObjectType {
     }
 }
 
+/// What is done with one value of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ColumnPlan {
+    pub(super) rendering: Rendering,
+    /// Whether it is part of the replica identity.
+    pub(super) identity: bool,
+    pub(super) is_excluded: bool,
+}
+
 /// What was met in values.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
@@ -126,12 +135,14 @@ pub(super) struct Counts {
 pub(super) fn put<R: Row>(
     out: &mut AvroWriter<'_>,
     counts: &mut Counts,
-    columns: &[(Rendering, bool)],
+    columns: &[ColumnPlan],
     row: &R,
 ) -> Result<(), TooLarge> {
-    put_array(out, columns.len(), |out| {
-        for ((rendering, _), value) in columns.iter().zip(row.values()) {
-            put_value(out, counts, *rendering, value)?;
+    put_array(out, columns, |out| {
+        for (column, value) in columns.iter().zip(row.values()) {
+            if !column.is_excluded {
+                put_value(out, counts, column.rendering, value)?;
+            }
         }
         Ok(())
     })
@@ -141,13 +152,16 @@ pub(super) fn put<R: Row>(
 pub(super) fn put_identity<R: Row>(
     out: &mut AvroWriter<'_>,
     counts: &mut Counts,
-    columns: &[(Rendering, bool)],
+    columns: &[ColumnPlan],
     row: &R,
 ) -> Result<(), TooLarge> {
-    put_array(out, columns.len(), |out| {
-        for ((rendering, identity), value) in columns.iter().zip(row.values()) {
-            if *identity {
-                put_value(out, counts, *rendering, value)?;
+    put_array(out, columns, |out| {
+        for (column, value) in columns.iter().zip(row.values()) {
+            if column.is_excluded {
+                continue;
+            }
+            if column.identity {
+                put_value(out, counts, column.rendering, value)?;
             } else {
                 put_none(out);
             }
@@ -157,10 +171,15 @@ pub(super) fn put_identity<R: Row>(
 }
 
 /// Branch 2, an array in one block.
-fn put_array<'a, W>(out: &mut AvroWriter<'a>, count: usize, items: W) -> Result<(), TooLarge>
+fn put_array<'a, W>(
+    out: &mut AvroWriter<'a>,
+    columns: &[ColumnPlan],
+    items: W,
+) -> Result<(), TooLarge>
 where
     W: FnOnce(&mut AvroWriter<'a>) -> Result<(), TooLarge>,
 {
+    let count = columns.iter().filter(|column| !column.is_excluded).count();
     out.long(2);
     if count > 0 {
         out.count(count);
@@ -202,6 +221,8 @@ fn put_value(
         | Value::Instant(text)
         | Value::Json(text)
         | Value::Text(text) => text,
+        Value::Array(array) => array.text(),
+        Value::Pairs(pairs) => pairs.text(),
     };
     out.check(text.len())?;
     if put_text(out, counts, rendering, text).is_none() {

@@ -66,6 +66,7 @@ pub fn column(name: &str, column_type: ColumnType<'_>, identity: bool) -> Column
         number,
         rendering,
         identity,
+        is_excluded: false,
     }
 }
 

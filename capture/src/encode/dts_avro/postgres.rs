@@ -6,6 +6,7 @@
 use super::image::{ObjectType, Rendering};
 use super::shape::{ColumnShape, TableShape};
 use crate::table::{Column, Table};
+use crate::value::{ValueForm, ValueKind};
 
 /// The name that `pk_uk_info` has for a primary key.
 const PRIMARY: &str = "PRIMARY";
@@ -31,8 +32,9 @@ fn column(column: &Column) -> ColumnShape {
     ColumnShape {
         name: column.name.clone(),
         number: i32::from_ne_bytes(column.type_oid.to_ne_bytes()),
-        rendering: rendering(column.type_oid).unwrap_or(Rendering::Text(ObjectType::Xtype)),
+        rendering: rendering(column).unwrap_or(Rendering::Text(ObjectType::Xtype)),
         identity: column.identity,
+        is_excluded: column.excluded && column.key_position.is_none(),
     }
 }
 
@@ -49,8 +51,44 @@ fn primary_key(table: &Table) -> Vec<(String, Vec<String>)> {
     vec![(PRIMARY.to_owned(), names)]
 }
 
-/// How values of a type are written; `None`: DTS has no form for it.
-pub fn rendering(type_oid: u32) -> Option<Rendering> {
+/// How a column's values are written; `None`: DTS has no form for its type. A domain's are those of its base type.
+pub fn rendering(column: &Column) -> Option<Rendering> {
+    rendering_of_oid(column.type_oid).or_else(|| rendering_of_form(column.value_type.form))
+}
+
+fn rendering_of_form(form: ValueForm) -> Option<Rendering> {
+    if form.array_delimiter.is_some() {
+        return None;
+    }
+    Some(match form.kind {
+        ValueKind::Bool => Rendering::Text(ObjectType::Bool),
+        ValueKind::Int16 => Rendering::Integer { bytes: 2 },
+        ValueKind::Int32 => Rendering::Integer { bytes: 4 },
+        ValueKind::Int64 => Rendering::Integer { bytes: 8 },
+        ValueKind::Float32 | ValueKind::Float64 => Rendering::Float,
+        ValueKind::Decimal => Rendering::Decimal,
+        ValueKind::Date => Rendering::Date,
+        ValueKind::Time => Rendering::Time,
+        ValueKind::ZonedTime => Rendering::TimeWithOffset,
+        ValueKind::Timestamp => Rendering::DateTime,
+        ValueKind::Instant => Rendering::Instant,
+        ValueKind::Bytes => Rendering::Binary(ObjectType::Bytea),
+        ValueKind::Json => Rendering::Text(ObjectType::Json),
+        ValueKind::Xml => Rendering::Text(ObjectType::Xml),
+        ValueKind::Money
+        | ValueKind::Interval
+        | ValueKind::Bits
+        | ValueKind::Point
+        | ValueKind::Uuid => Rendering::Text(ObjectType::Xtype),
+        ValueKind::Pairs
+        | ValueKind::LabelPath
+        | ValueKind::Lexemes
+        | ValueKind::Enum
+        | ValueKind::Text => return None,
+    })
+}
+
+fn rendering_of_oid(type_oid: u32) -> Option<Rendering> {
     Some(match type_oid {
         21 => Rendering::Integer { bytes: 2 },
         23 => Rendering::Integer { bytes: 4 },

@@ -1,7 +1,7 @@
 //! Tables as the records describe them, and what is constant in all records of one.
 
 use super::avro::AvroWriter;
-use super::image::Rendering;
+use super::image::{ColumnPlan, Rendering};
 use crate::encode::json::JsonBuffer;
 
 /// A table in DTS's terms.
@@ -29,6 +29,18 @@ pub struct ColumnShape {
     pub rendering: Rendering,
     /// Whether old rows hold it where the source does not send them in full.
     pub identity: bool,
+    /// Whether records leave it out.
+    pub is_excluded: bool,
+}
+
+impl ColumnShape {
+    fn plan(&self) -> ColumnPlan {
+        ColumnPlan {
+            rendering: self.rendering,
+            identity: self.identity,
+            is_excluded: self.is_excluded,
+        }
+    }
 }
 
 /// Rendered parts of a table's records.
@@ -41,8 +53,8 @@ pub(super) struct TableTemplate {
     pub(super) tag_count: usize,
     /// The field `fields`.
     pub(super) fields: Vec<u8>,
-    /// How the values are written, and whether the column is part of the replica identity.
-    pub(super) columns: Vec<(Rendering, bool)>,
+    /// One for each value of a row.
+    pub(super) columns: Vec<ColumnPlan>,
 }
 
 impl TableTemplate {
@@ -53,11 +65,7 @@ impl TableTemplate {
             object: object_name(Some(&name.join("."))),
             tags: Vec::new(),
             tag_count: 0,
-            columns: shape
-                .columns
-                .iter()
-                .map(|c| (c.rendering, c.identity))
-                .collect(),
+            columns: shape.columns.iter().map(ColumnShape::plan).collect(),
             fields,
         };
         let keys = key_info(&shape.keys);
@@ -82,7 +90,7 @@ impl TableTemplate {
 
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
-        let columns = size_of::<(Rendering, bool)>() * self.columns.len();
+        let columns = size_of::<ColumnPlan>() * self.columns.len();
         size_of::<Self>() + self.object.len() + self.tags.len() + self.fields.len() + columns
     }
 }
@@ -110,11 +118,12 @@ pub(super) fn escaped(name: &str) -> String {
 fn fields(columns: &[ColumnShape]) -> Vec<u8> {
     let mut encoded = Vec::new();
     let mut out = AvroWriter::new(&mut encoded, usize::MAX);
+    let shown = || columns.iter().filter(|column| !column.is_excluded);
     out.long(2);
-    if !columns.is_empty() {
-        out.count(columns.len());
+    if shown().next().is_some() {
+        out.count(shown().count());
     }
-    for column in columns {
+    for column in shown() {
         out.bytes(column.name.as_bytes());
         out.long(i64::from(column.number));
     }

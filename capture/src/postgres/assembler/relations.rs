@@ -21,12 +21,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::catalog::CatalogTable;
 use super::primary_key::mark_primary_key;
-use crate::filter::TableFilter;
-use crate::limits::DOMAINS_MAX;
+use crate::filter::{ColumnFilter, TableFilter};
+use crate::limits::SENT_TYPES_MAX;
 use crate::postgres::pgoutput::{self, Message};
 use crate::postgres::text;
 use crate::table::{Column, ReplicaIdentity, Table, TableKey};
-use crate::value::ValueKind;
+use crate::value::{ColumnType, ValueForm};
 
 /// More relations than `CaptureLimits::relations_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +36,28 @@ pub(super) struct TooMany;
 #[derive(Debug)]
 pub(super) struct Relations {
     filter: TableFilter,
+    columns: ColumnFilter,
     relations_max: usize,
     by_oid: HashMap<u32, usize>,
     list: Vec<Entry>,
     /// The last lookup: rows of a table come in runs.
     last: Option<(u32, usize)>,
     next_table: u32,
-    /// Domains over built-in types other than texts.
-    domains: HashMap<u32, ValueKind>,
-    /// `format_type` by type oid.
-    type_names: HashMap<u32, Box<str>>,
+    /// Of logical messages, once there was one.
+    messages: Option<TableKey>,
+    /// Types that only type messages named so far.
+    sent_types: HashMap<u32, ValueForm>,
+    /// What the catalog says of types, by oid.
+    catalog_types: HashMap<u32, KnownType>,
+}
+
+/// A type as the catalog knows it. The meaning of an oid never changes while a type exists; only an enum may get
+/// more labels.
+#[derive(Debug, PartialEq, Eq)]
+struct KnownType {
+    /// `format_type`.
+    name: Box<str>,
+    value_type: ColumnType,
 }
 
 /// What is known about one relation.
@@ -81,7 +93,7 @@ enum Received {
 struct Definition {
     /// The relation message, decoded once already.
     message: Box<[u8]>,
-    kinds: Box<[ValueKind]>,
+    forms: Box<[ValueForm]>,
     /// Whether `key` and `told` are up to date with it.
     is_resolved: bool,
 }
@@ -91,7 +103,7 @@ struct Definition {
 pub(super) struct Known<'a> {
     pub(super) key: TableKey,
     /// One for each column.
-    pub(super) kinds: &'a [ValueKind],
+    pub(super) forms: &'a [ValueForm],
 }
 
 /// What is to be done with a row.
@@ -114,16 +126,18 @@ pub(super) enum Resolved {
 }
 
 impl Relations {
-    pub(super) fn new(filter: TableFilter, relations_max: usize) -> Self {
+    pub(super) fn new(filter: TableFilter, columns: ColumnFilter, relations_max: usize) -> Self {
         Self {
             filter,
+            columns,
             relations_max,
             by_oid: HashMap::new(),
             list: Vec::new(),
             last: None,
             next_table: 0,
-            domains: HashMap::new(),
-            type_names: HashMap::new(),
+            messages: None,
+            sent_types: HashMap::new(),
+            catalog_types: HashMap::new(),
         }
     }
 
@@ -136,14 +150,14 @@ impl Relations {
         let received = if self.filter.matches(relation.schema, relation.name) {
             Received::Relation(Definition {
                 message: message.into(),
-                kinds: relation.columns().map(|c| self.kind(c.type_oid)).collect(),
+                forms: Box::default(),
                 is_resolved: false,
             })
         } else {
             Received::Excluded
         };
         let types_known =
-            |c: pgoutput::RelationColumn<'_>| self.type_names.contains_key(&c.type_oid);
+            |c: pgoutput::RelationColumn<'_>| self.catalog_types.contains_key(&c.type_oid);
         let types_are_known = relation.columns().all(types_known);
         let entry = self.entry(relation.relation)?;
         // Sent again on the same connection: something about the table changed, perhaps its key.
@@ -154,16 +168,13 @@ impl Relations {
         Ok(())
     }
 
-    /// Takes a type message. Only domains over built-in types matter: their values are their base type's.
+    /// Takes a type message: what is left of a type that the catalog no longer knows.
     pub(super) fn receive_type(&mut self, sent: &pgoutput::Type<'_>) {
-        let kind = match sent.schema {
-            "" | "pg_catalog" => text::kind_of_name(sent.name),
-            _ => ValueKind::Text,
-        };
-        if kind == ValueKind::Text {
-            self.domains.remove(&sent.type_oid);
-        } else if self.domains.len() < DOMAINS_MAX {
-            self.domains.insert(sent.type_oid, kind);
+        let form = text::form_of_name(sent.schema, sent.name);
+        if form == ValueForm::default() {
+            self.sent_types.remove(&sent.type_oid);
+        } else if self.sent_types.len() < SENT_TYPES_MAX {
+            self.sent_types.insert(sent.type_oid, form);
         }
     }
 
@@ -205,11 +216,26 @@ impl Relations {
             return Ok(None);
         }
         let key = self.next_key();
+        self.entry(relation)?.key = Some(key);
+        let mut table = info.into_table(key, relation);
+        for column in &mut table.columns {
+            column.excluded = self
+                .columns
+                .excludes(&table.schema, &table.name, &column.name);
+        }
         let entry = self.entry(relation)?;
-        entry.key = Some(key);
-        let table = info.into_table(key, relation);
         entry.is_news(&table);
         Ok(Some(table))
+    }
+
+    /// What logical messages go by; told once.
+    pub(super) fn messages(&mut self) -> (TableKey, Option<Table>) {
+        if let Some(key) = self.messages {
+            return (key, None);
+        }
+        let key = self.next_key();
+        self.messages = Some(key);
+        (key, Some(Table::of_messages(key)))
     }
 
     fn next_key(&mut self) -> TableKey {
@@ -242,11 +268,13 @@ impl Relations {
             entry.key = Some(next_key);
             self.next_table += 1;
         }
-        if let Received::Relation(definition) = &mut entry.message {
-            definition.is_resolved = true;
-        }
         let table = self.table(index);
         let entry = self.list.get_mut(index).expect("found by the caller");
+        if let Received::Relation(definition) = &mut entry.message {
+            definition.is_resolved = true;
+            let forms = table.columns.iter().map(|column| column.value_type.form);
+            definition.forms = forms.collect();
+        }
         let is_news = entry.is_news(&table);
         Resolved::Anew {
             index,
@@ -263,7 +291,7 @@ impl Relations {
         };
         Known {
             key: entry.key.expect("resolve gave it a key"),
-            kinds: &definition.kinds,
+            forms: &definition.forms,
         }
     }
 
@@ -276,12 +304,15 @@ impl Relations {
         let Ok(Message::Relation(relation)) = pgoutput::decode(&definition.message) else {
             unreachable!("the message was decoded when it came");
         };
-        let type_name = |oid| self.type_names.get(&oid).map_or("", |name| name);
+        let type_name = |oid| self.catalog_types.get(&oid).map_or("", |known| &known.name);
+        let (schema, table) = (relation.schema, relation.name);
         let column = |column: pgoutput::RelationColumn<'_>| Column {
             name: column.name.to_owned(),
             type_oid: column.type_oid,
             type_name: type_name(column.type_oid).to_owned(),
             type_modifier: column.type_modifier,
+            value_type: self.value_type(column.type_oid, column.type_modifier),
+            excluded: self.columns.excludes(schema, table, column.name),
             identity: column.identity,
             key_position: None,
         };
@@ -296,6 +327,14 @@ impl Relations {
             replica_identity: relation.identity,
             columns,
         }
+    }
+
+    /// Whether [`Relations::resolve`] would ask for the relation.
+    pub(super) fn wants_catalog(&self, relation: u32) -> bool {
+        let entry = self.by_oid.get(&relation).and_then(|at| self.list.get(*at));
+        entry.is_some_and(|entry| {
+            matches!(entry.message, Received::Relation(_)) && !entry.catalog.is_fresh
+        })
     }
 
     /// Whether the filter lets rows of the relation through, as far as this connection told.
@@ -325,20 +364,45 @@ impl Relations {
             entry.message = Received::Nothing;
             entry.catalog.is_fresh = false;
         }
-        self.domains.clear();
+        self.sent_types.clear();
     }
 
-    fn kind(&self, type_oid: u32) -> ValueKind {
-        let domain = self.domains.get(&type_oid).copied();
-        domain.unwrap_or_else(|| text::kind_of_type(type_oid))
+    /// How values of a type are read; `modifier` is the column's own.
+    fn value_type(&self, type_oid: u32, modifier: i32) -> ColumnType {
+        if let Some(form) = text::built_in(type_oid) {
+            let mut value_type = ColumnType::of(form);
+            value_type.modifier = modifier;
+            return value_type;
+        }
+        match (
+            self.catalog_types.get(&type_oid),
+            self.sent_types.get(&type_oid),
+        ) {
+            // A column of a domain has no modifier: it is the domain's.
+            (Some(known), _) if modifier == -1 => known.value_type.clone(),
+            (Some(known), _) => ColumnType {
+                modifier,
+                ..known.value_type.clone()
+            },
+            (None, sent) => ColumnType::of(sent.copied().unwrap_or_default()),
+        }
     }
 
     fn learn_types(&mut self, columns: &[Column]) {
         for column in columns {
-            let known = self.type_names.get(&column.type_oid);
-            if known.is_none_or(|name| **name != *column.type_name) {
-                self.type_names
-                    .insert(column.type_oid, column.type_name.as_str().into());
+            let known = KnownType {
+                name: column.type_name.as_str().into(),
+                value_type: ColumnType {
+                    // A column's own modifier is in the relation message; a column of a domain has none.
+                    modifier: match column.type_modifier {
+                        -1 => column.value_type.modifier,
+                        _ => -1,
+                    },
+                    ..column.value_type.clone()
+                },
+            };
+            if self.catalog_types.get(&column.type_oid) != Some(&known) {
+                self.catalog_types.insert(column.type_oid, known);
             }
         }
     }

@@ -15,7 +15,9 @@ use super::*;
 use crate::encode::Preset;
 use crate::group::Captured;
 use crate::postgres::pgoutput::wire::{self, ColumnSpec, Sent};
+use crate::postgres::text;
 use crate::table::{Column, ReplicaIdentity};
+use crate::value::ColumnType;
 use log::Log;
 
 const INT4: u32 = 23;
@@ -37,6 +39,7 @@ fn config() -> AssemblerConfig {
             name: "shop".to_owned(),
         }],
         tables: TableFilter::default(),
+        columns: ColumnFilter::default(),
         limits: CaptureLimits::default(),
     }
 }
@@ -116,6 +119,7 @@ fn order(id: &str, note: &str) -> Vec<u8> {
 
 /// The catalog's view of a table; keys are (name, place in the primary key).
 fn catalog_table(name: &str, columns: &[(&str, Option<u16>)]) -> CatalogTable {
+    let form = |is_key| text::built_in(if is_key { INT4 } else { TEXT });
     let column = |&(name, key_position): &(&str, Option<u16>)| Column {
         name: name.to_owned(),
         type_oid: if key_position.is_some() { INT4 } else { TEXT },
@@ -126,6 +130,8 @@ fn catalog_table(name: &str, columns: &[(&str, Option<u16>)]) -> CatalogTable {
         }
         .to_owned(),
         type_modifier: -1,
+        value_type: ColumnType::of(form(key_position.is_some()).expect("built in")),
+        excluded: false,
         identity: key_position.is_some(),
         key_position,
     };

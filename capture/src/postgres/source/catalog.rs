@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::keeper::{Keeper, Listing};
+use super::types;
 use super::worker::Shared;
 use crate::postgres::assembler::CatalogTable;
 use crate::postgres::connection::{Connection, Purpose};
@@ -23,8 +24,9 @@ use crate::postgres::publication::{self, Changes, Layout, Listed, alter_sql, key
 use crate::postgres::query::{Row, column, flag};
 use crate::postgres::status::update;
 use crate::table::{Column, ReplicaIdentity};
+use crate::value::ColumnType;
 
-const QUERY_LIMIT: Duration = Duration::from_secs(40);
+pub(super) const QUERY_LIMIT: Duration = Duration::from_secs(40);
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 /// Relations described by one query.
 const DESCRIBED_AT_ONCE: usize = 200;
@@ -404,12 +406,13 @@ pub(super) async fn describe(
         for row in &rows {
             add_column(&mut tables, row);
         }
+        types::resolve(connection, &mut tables).await?;
         described.extend(chunk.iter().map(|oid| (*oid, tables.remove(oid))));
     }
     Ok(described)
 }
 
-fn oid_list(oids: &[u32]) -> String {
+pub(super) fn oid_list(oids: &[u32]) -> String {
     oids.iter()
         .map(u32::to_string)
         .collect::<Vec<_>>()
@@ -472,6 +475,8 @@ fn add_column(tables: &mut HashMap<u32, CatalogTable>, row: &Row) {
         type_modifier: column(row, 7)
             .and_then(|number| number.parse().ok())
             .unwrap_or(-1),
+        value_type: ColumnType::default(),
+        excluded: false,
         identity: flag(row, 8),
         key_position: column(row, 9).and_then(|place| place.parse().ok()),
     });

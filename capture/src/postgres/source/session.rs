@@ -77,7 +77,9 @@ pub(super) async fn open(
     progress.server = Some((identity.system_id, identity.timeline));
     progress.walsender_pid = Some(replication.backend_pid());
     let publications = publication::names_of(layout, &shared.names.publication);
-    let command = slot::start_sql(&shared.names.slot, start, &publications);
+    let wanted = shared.config.feeds.iter().any(FeedFormat::carries_messages);
+    let messages = slot::sends_messages(wanted, facts.version_number);
+    let command = slot::start_sql(&shared.names.slot, start, &publications, messages);
     tokio::select! {
         biased;
         () = shared.stopped() => return Err(Ended::Stopped),
@@ -366,6 +368,7 @@ fn prepare_assembler(
             server_version: facts.version.clone(),
             feeds: config.feeds.clone(),
             tables: config.tables.clone(),
+            columns: config.columns.clone(),
             limits: config.limits.clone(),
         };
         Assembler::new(config, start)

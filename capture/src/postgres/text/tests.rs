@@ -1,7 +1,7 @@
 use super::*;
 
 fn read(kind: ValueKind, text: &str) -> Value<'_> {
-    value(kind, text.as_bytes())
+    value(ValueForm::of(kind), text.as_bytes())
 }
 
 /// Texts that are believed, and texts of the same type that have another form.
@@ -24,7 +24,7 @@ fn check<'a>(
 fn numbers_keep_their_digits() {
     let integers = ["0", "-1", "9223372036854775807", "-9223372036854775808"];
     check(
-        ValueKind::Integer,
+        ValueKind::Int64,
         &integers,
         Value::Number,
         &["", "-", "+1", "1.0", "01", "1e3", "NaN"],
@@ -50,7 +50,7 @@ fn numbers_keep_their_digits() {
         "e5",
         "1e5.0",
     ];
-    check(ValueKind::Float, &floats, Value::Number, &odd);
+    check(ValueKind::Float64, &floats, Value::Number, &odd);
     let decimals = [
         "0",
         "0.00",
@@ -131,8 +131,18 @@ fn bytes_are_hexadecimal_digits() {
 
 #[test]
 fn everything_else_is_the_servers_text() {
-    for oid in [25, 1043, 1042, 2950, 1266, 1186, 790, 1007, 16_400] {
-        assert_eq!(kind_of_type(oid), ValueKind::Text, "{oid}");
+    for oid in [25, 1043, 1042, 18, 19, 22, 603] {
+        assert_eq!(built_in(oid), Some(ValueForm::of(ValueKind::Text)), "{oid}");
+    }
+    assert_eq!(built_in(16_400), None, "a type of the user");
+    for kind in [
+        ValueKind::Money,
+        ValueKind::Interval,
+        ValueKind::Bits,
+        ValueKind::Uuid,
+        ValueKind::Enum,
+    ] {
+        assert_eq!(read(kind, "any"), Value::Text(b"any"));
     }
     assert_eq!(
         read(ValueKind::Json, "{\"a\": 1}"),
@@ -159,7 +169,52 @@ fn a_types_name_and_oid_give_the_same_kind() {
         (114, "json"),
         (3802, "jsonb"),
         (25, "text"),
+        (1184, "timestamptz"),
+        (1266, "timetz"),
+        (790, "money"),
+        (1186, "interval"),
+        (1562, "varbit"),
+        (2950, "uuid"),
+        (142, "xml"),
+        (3614, "tsvector"),
+        (600, "point"),
+        (1007, "_int4"),
+        (1009, "_text"),
+        (1020, "_box"),
     ] {
-        assert_eq!(kind_of_type(oid), kind_of_name(name), "{name}");
+        assert_eq!(built_in(oid), Some(form_of_name("", name)), "{name}");
     }
+}
+
+#[test]
+fn types_that_only_a_message_names_are_read_by_their_name() {
+    let array_of = |kind| ValueForm {
+        kind,
+        array_delimiter: Some(b','),
+    };
+    for (schema, name, form) in [
+        ("public", "mood", ValueForm::of(ValueKind::Text)),
+        ("public", "_mood", array_of(ValueKind::Text)),
+        ("public", "bool", ValueForm::of(ValueKind::Text)),
+        ("public", "_bool", array_of(ValueKind::Text)),
+        ("extensions", "hstore", ValueForm::of(ValueKind::Pairs)),
+        ("public", "_hstore", array_of(ValueKind::Pairs)),
+        ("", "_timestamp", array_of(ValueKind::Timestamp)),
+    ] {
+        assert_eq!(form_of_name(schema, name), form, "{schema}.{name}");
+    }
+}
+
+#[test]
+fn arrays_and_pairs_are_believed_in_their_literal_form_only() {
+    let array = ValueForm {
+        kind: ValueKind::Int32,
+        array_delimiter: Some(b','),
+    };
+    assert!(matches!(value(array, b"{1,NULL}"), Value::Array(_)));
+    assert_eq!(value(array, b"{1,"), Value::Text(b"{1,"));
+    assert_eq!(value(array, b"1"), Value::Text(b"1"));
+    let pairs = ValueForm::of(ValueKind::Pairs);
+    assert!(matches!(value(pairs, b"\"a\"=>NULL"), Value::Pairs(_)));
+    assert_eq!(value(pairs, b"a=>1"), Value::Text(b"a=>1"));
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::table::{Column, ReplicaIdentity, Table};
+use crate::value::{ColumnType, ValueForm};
 
 /// Oids of the table of types, and some that are not in it.
 const OIDS: [u32; 24] = [
@@ -25,7 +26,7 @@ impl Given {
     fn value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
-            Self::Unchanged => Value::Unchanged(crate::value::ValueKind::Text),
+            Self::Unchanged => Value::Unchanged(ValueForm::default()),
             Self::Number(text) => Value::Number(text.as_bytes()),
             Self::Decimal(text) => Value::Decimal(text.as_bytes()),
             Self::Text(text) => Value::Text(text),
@@ -57,6 +58,8 @@ fn table(columns: &[(u32, String, bool)]) -> Table {
         type_oid: *type_oid,
         type_name: String::new(),
         type_modifier: -1,
+        value_type: ColumnType::default(),
+        excluded: false,
         identity: *identity,
         key_position: None,
     };

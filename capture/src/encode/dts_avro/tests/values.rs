@@ -2,6 +2,7 @@
 
 use super::mysql::ColumnType as T;
 use super::*;
+use crate::value::{ColumnType, ValueForm, ValueKind};
 
 /// The item of an INSERT of one column.
 fn item_of(column: ColumnShape, value: Value<'_>) -> (i32, u32, Avro) {
@@ -142,7 +143,7 @@ const MYSQL: [(T<'_>, Value<'_>, i32, u32, &str); 32] = [
     (T::Int, Value::Null, 3, 0, ""),
     (
         T::Blob,
-        Value::Unchanged(crate::value::ValueKind::Bytes),
+        Value::Unchanged(ValueForm::of(ValueKind::Bytes)),
         252,
         12,
         "NONE",
@@ -249,6 +250,8 @@ fn every_type_of_postgresql_has_its_branch() {
                 type_oid: oid,
                 type_name: String::new(),
                 type_modifier: -1,
+                value_type: ColumnType::default(),
+                excluded: false,
                 identity: true,
                 key_position: Some(0),
             }],
@@ -264,6 +267,63 @@ fn every_type_of_postgresql_has_its_branch() {
             (number, branch, contents.to_owned()),
             "{oid} {value:?}"
         );
+    }
+}
+
+#[test]
+fn a_domain_is_rendered_as_its_base_type_and_an_array_as_text() {
+    let column = |form| crate::table::Column {
+        name: "a".to_owned(),
+        type_oid: 99_999,
+        type_name: "amount".to_owned(),
+        type_modifier: -1,
+        value_type: ColumnType::of(form),
+        excluded: false,
+        identity: true,
+        key_position: None,
+    };
+    let array = ValueForm {
+        kind: ValueKind::Decimal,
+        array_delimiter: Some(b','),
+    };
+    for (form, rendering) in [
+        (ValueForm::of(ValueKind::Decimal), Some(Rendering::Decimal)),
+        (
+            ValueForm::of(ValueKind::Int32),
+            Some(Rendering::Integer { bytes: 4 }),
+        ),
+        (ValueForm::of(ValueKind::Text), None),
+        (ValueForm::of(ValueKind::Enum), None),
+        (array, None),
+    ] {
+        assert_eq!(postgres::rendering(&column(form)), rendering, "{form:?}");
+    }
+}
+
+#[test]
+fn an_excluded_column_stands_nowhere() {
+    let columns = || {
+        let mut columns = vec![
+            mysql::column("secret", T::Int, true),
+            mysql::column("a", T::Int, true),
+            mysql::column("b", T::Json, false),
+        ];
+        columns[0].is_excluded = true;
+        columns
+    };
+    let row = [Value::Number(b"42"), Value::Number(b"7"), Value::Null];
+    let delete = change(Operation::Delete, None, None, &row, None);
+    let update = change(Operation::Update, Some(&row), Some(&row), &row, None);
+    for change in [insert(&row), delete, update] {
+        let bytes = encode(&mut mysql_encoder(columns()), &change, &ORIGIN);
+        let read = Decoded::of(&bytes);
+        assert_eq!(read.array("fields").len(), 2);
+        for image in ["beforeImages", "afterImages"] {
+            if *read.field(image) != Avro::Null {
+                assert_eq!(read.array(image).len(), 2, "{image}");
+                assert_eq!(shown(read.item(image, 0).1), "4,7", "{image}");
+            }
+        }
     }
 }
 

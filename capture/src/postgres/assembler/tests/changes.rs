@@ -1,8 +1,9 @@
 //! Single changes: images, keys, what was not sent, what is not captured.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::encode::DebeziumOptions;
 
 #[test]
 fn a_change_carries_its_origin() {
@@ -198,4 +199,83 @@ fn text_that_is_not_utf8_is_repaired_and_counted() {
         "caf\u{FFFD}"
     );
     assert_eq!(harness.assembler.counters().text_repaired, 1);
+}
+
+/// A source with a feed of each preset.
+fn two_feeds(truncates: bool) -> Harness {
+    let mut config = config();
+    let options = DebeziumOptions {
+        schemas: false,
+        truncates,
+    };
+    config.feeds.push(FeedFormat::DebeziumJson {
+        preset: Preset::Debezium(options),
+        name: "cdc".to_owned(),
+    });
+    let mut harness = Harness::new(config);
+    harness.catalog.insert(ORDERS, orders_catalog());
+    harness
+}
+
+#[test]
+fn truncates_are_written_where_they_are_switched_on_and_counted_for_the_others() {
+    for (truncates, written) in [(true, 1), (false, 0)] {
+        let mut harness = two_feeds(truncates);
+        harness.push(&orders(b'd'));
+        harness.transaction(100, &[wire::truncate(0, &[ORDERS]), order("1", "x")]);
+        harness.take_all();
+        assert_eq!(harness.assembler.counters().truncates_skipped, 1);
+        let topics = harness.log.visible.clone();
+        assert_eq!(topics[&(0, Some(TableKey(0)))].len(), 1);
+        let records = &topics[&(1, Some(TableKey(0)))];
+        assert_eq!(records.len(), written + 1);
+        assert_eq!(records[0].value["op"] == "t", truncates);
+        assert_eq!(records[0].key.is_none(), truncates);
+        let order = &topics[&(0, Some(TableKey(0)))][0].value["source"]["ordinal"];
+        assert_eq!(*order, 1, "the truncate took its ordinal");
+    }
+}
+
+#[test]
+fn logical_messages_go_to_the_feeds_that_carry_them_once() {
+    let mut harness = two_feeds(false);
+    let inside = wire::logical(true, 90, "app", b"in");
+    harness.transaction(
+        100,
+        &[inside, wire::logical(true, 91, "headwater.beat", b"")],
+    );
+    harness.push(&wire::logical(false, 120, "app", b"out"));
+    harness.take_all();
+    harness.assembler.connection_lost();
+    // A server that sends them again is not believed; the next one is.
+    harness.push(&wire::logical(false, 120, "app", b"out"));
+    harness.push(&wire::logical(false, 121, "app", b"next"));
+    // A commit record begins where the message's ends.
+    harness.transaction(121, &[wire::logical(true, 110, "app", b"in too")]);
+    harness.take_all();
+    assert_eq!(harness.log.visible.len(), 1);
+    let records = &harness.log.visible[&(1, Some(TableKey(0)))];
+    let contents: Vec<_> = records
+        .iter()
+        .map(|record| {
+            (
+                &record.value["message"]["content"],
+                &record.value["source"]["txId"],
+            )
+        })
+        .collect();
+    let none = &Json::Null;
+    assert_eq!(
+        contents,
+        [
+            (&json!("aW4="), &json!(555)),
+            (&json!("b3V0"), none),
+            (&json!("bmV4dA=="), none),
+            (&json!("aW4gdG9v"), &json!(555))
+        ]
+    );
+    assert_eq!(records[0].key.as_deref(), Some(r#"{"prefix":"app"}"#));
+    assert_eq!(harness.assembler.handed_over_end_lsn(), 129);
+    assert_eq!(harness.assembler.counters().messages_skipped, 1);
+    assert!(harness.log.tables[0].is_of_messages());
 }

@@ -20,6 +20,11 @@ const HOSTILE: &[(&str, &str)] = &[
     ("statement_timeout", "'1ms'"),
 ];
 
+/// How the values are wanted, whatever our own connections do.
+const WANTED: &str = "SET DateStyle = ISO; SET IntervalStyle = postgres; SET TimeZone = UTC; SET bytea_output = hex;
+    SET extra_float_digits = 3; SET lc_monetary = 'C'; SET quote_all_identifiers = off; SET xmloption = content;
+    SET statement_timeout = 0";
+
 const USER_TYPES: &str = "
     CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree;
     CREATE SCHEMA other;
@@ -288,11 +293,7 @@ async fn matrix(version: Version) {
     }
     let mut reader = Reader::running(config(server.url("postgres"))).await;
     let mut session = server.session().await;
-    query(
-        &mut session,
-        "SET statement_timeout = 0; SET xmloption = content",
-    )
-    .await;
+    query(&mut session, WANTED).await;
     for (index, (name, _, literals)) in CASES.iter().enumerate() {
         query(
             &mut session,

@@ -19,7 +19,7 @@ install_debezium() {
 }
 
 sql() {
-  "$postgres_bin/psql" -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres "$@"
+  PGOPTIONS='-c client_min_messages=warning' "$postgres_bin/psql" -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres "$@"
 }
 
 start_database() {

@@ -14,7 +14,7 @@ use headwater::{
     instance::channel::{ChannelFeeder, channel, running_status},
 };
 use headwater_capture::{
-    Captured, Commit, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
+    Captured, Commit, Preset, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
 };
 use headwater_protocol::batch::{BatchBuilder, Compression};
 use headwater_tests::harness::{Client, Place, clock, http};
@@ -42,17 +42,14 @@ impl Filled {
             name: codec.name().to_owned(),
             prefix: codec.name().to_owned(),
             compression: *codec,
-            ..FeedConfig::tables("shop")
+            ..FeedConfig::tables("shop", Preset::Flink)
         };
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = BrokerConfig {
             data_dir: data.path().to_owned(),
-            listeners: vec![ListenerConfig {
-                listen: loopback,
-                advertised: None,
-                allow_unauthenticated: false,
-            }],
+            listeners: vec![ListenerConfig::plaintext(loopback)],
             connections: ConnectionConfig::default(),
+            operator: None,
             http_listen: Some(loopback),
             storage: StorageConfig::default(),
             instances: vec![InstanceConfig {
@@ -85,7 +82,7 @@ impl Filled {
         self.groups += 1;
         let batch = |feed, table| TableBatch {
             feed,
-            table: TableKey(table),
+            table: Some(TableKey(table)),
             batch: batch(rows),
         };
         let of_feed = |feed| tables.clone().map(move |table| batch(feed, table));

@@ -20,7 +20,7 @@ use headwater::{
     instance::channel::{ChannelFeeder, channel, running_status},
 };
 use headwater_capture::{
-    Captured, Commit, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
+    Captured, Commit, Preset, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
 };
 use headwater_protocol::{batch::BatchBuilder, sasl::Mechanism};
 use headwater_storage::{
@@ -129,7 +129,7 @@ fn config(data: &Path, certificate: &Certificate) -> (Vec<ChannelFeeder>, Broker
         instances.push(InstanceConfig {
             name: name.to_owned(),
             source: SourceConfig::Channel(source),
-            feeds: vec![FeedConfig::tables(name)],
+            feeds: vec![FeedConfig::tables(name, Preset::Flink)],
             retention: RetentionLimits::default(),
         });
     }

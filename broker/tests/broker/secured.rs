@@ -92,7 +92,7 @@ impl Secured {
             instances.push(InstanceConfig {
                 name: name.to_owned(),
                 source: SourceConfig::Channel(source),
-                feeds: vec![FeedConfig::tables(name)],
+                feeds: vec![FeedConfig::tables(name, headwater_capture::Preset::Flink)],
                 retention: RetentionLimits::default(),
             });
         }

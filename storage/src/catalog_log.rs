@@ -7,12 +7,12 @@
 mod plan;
 mod record;
 
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use uuid::Uuid;
 
 use self::{
-    plan::Keep,
+    plan::{Keep, Plan},
     record::{Record, VERSION, decode_header, encode_change, encode_header},
 };
 use crate::{
@@ -39,6 +39,8 @@ pub(crate) struct CatalogLog {
 pub(crate) struct Found {
     /// Changes that sled does not know, in order: number and the payloads of their records, JSON arrays.
     pub(crate) replay: Vec<(u64, Vec<Vec<u8>>)>,
+    /// The changes before those, if the log is whole.
+    known: Vec<(u64, Vec<Vec<u8>>)>,
     file: Option<(Arc<dyn SegmentFile>, Vec<u8>, Keep)>,
 }
 
@@ -56,21 +58,56 @@ impl CatalogLog {
         let Some((file, bytes)) = read(disk)? else {
             return Ok(Found {
                 replay: Vec::new(),
+                known: Vec::new(),
                 file: None,
             });
         };
         check_header(&bytes, directory_id)?;
         let plan = plan::plan(&bytes, known)?;
-        let payloads =
-            |records: Vec<Record>| records.iter().map(|r| r.payload(&bytes).to_vec()).collect();
-        let replay = plan
-            .replay
-            .into_iter()
-            .map(|(number, records)| (number, payloads(records)));
-        Ok(Found {
-            replay: replay.collect(),
-            file: plan.keep.map(|keep| (file, bytes, keep)),
-        })
+        Ok(Found::of(plan, file, bytes))
+    }
+
+    /// Looks at every byte; changes nothing. `None` if there is no log.
+    ///
+    /// # Errors
+    /// As [`CatalogLog::find`], but for damage.
+    pub(crate) fn survey(
+        disk: &dyn SegmentStore,
+        directory_id: Option<Uuid>,
+        known: u64,
+    ) -> Result<Option<Survey>, StorageError> {
+        let Some((file, bytes)) = read(disk)? else {
+            return Ok(None);
+        };
+        let own = decode_header(&bytes).map(|header| header.directory_id);
+        if let Some(id) = directory_id.or(own) {
+            check_header(&bytes, id)?;
+        }
+        let plan = plan::plan(&bytes, known).ok();
+        let keep = plan.as_ref().and_then(|plan| plan.keep.clone());
+        let Some(keep) = keep else {
+            return Ok(Some(Survey {
+                everything: None,
+                damaged: record::gaps(&bytes),
+                torn: None,
+            }));
+        };
+        let torn = keep.torn.then_some(keep.unknown.end);
+        let found = plan.map(|plan| Found::of(plan, file, bytes));
+        let everything = found.and_then(|found| Some(found.everything()?.cloned().collect()));
+        Ok(Some(Survey {
+            everything,
+            damaged: Vec::new(),
+            torn,
+        }))
+    }
+
+    /// Whether there is a log, whole or not.
+    ///
+    /// # Errors
+    /// [`StorageError::Read`].
+    pub(crate) fn is_there(disk: &dyn SegmentStore) -> Result<bool, StorageError> {
+        read(disk).map(|found| found.is_some())
     }
 
     /// Writes the log anew: one change with everything that exists. Temporary name, sync, rename, directory.
@@ -107,7 +144,45 @@ impl CatalogLog {
     }
 }
 
+/// What [`CatalogLog::survey`] saw.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// All changes, if none is missing.
+    pub(crate) everything: Option<Vec<(u64, Vec<Vec<u8>>)>>,
+    /// What is neither header nor record, where something is missing.
+    pub(crate) damaged: Vec<Range<usize>>,
+    /// Where an unfinished change begins.
+    pub(crate) torn: Option<usize>,
+}
+
 impl Found {
+    fn of(plan: Plan, file: Arc<dyn SegmentFile>, bytes: Vec<u8>) -> Self {
+        let payloads =
+            |records: Vec<Record>| records.iter().map(|r| r.payload(&bytes).to_vec()).collect();
+        let numbered = |changes: Vec<(u64, Vec<Record>)>| {
+            let changes = changes.into_iter();
+            changes
+                .map(|(number, records)| (number, payloads(records)))
+                .collect()
+        };
+        Self {
+            replay: numbered(plan.replay),
+            known: numbered(plan.known),
+            file: plan.keep.map(|keep| (file, bytes, keep)),
+        }
+    }
+
+    /// All changes of a whole log, in order: the whole catalog. `None` where the log is damaged or missing.
+    pub(crate) fn everything(&self) -> Option<impl Iterator<Item = &(u64, Vec<Vec<u8>>)>> {
+        let all = self.known.iter().chain(&self.replay);
+        self.file.is_some().then_some(all)
+    }
+
+    /// Whether something that is no whole change stands behind the last one.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.file.as_ref().is_some_and(|(_, _, keep)| keep.torn)
+    }
+
     /// The log that was found, if it can stay, with everything in it durable: what sled does not know is
     /// written again in place, since it may be in the page cache only and called clean there, and a torn end
     /// is overwritten with zeros.

@@ -8,42 +8,39 @@
 //! | `catalog.log`    | every change of the catalog ([`crate::catalog`])                        |
 //! | `meta/`          | sled ([`crate::meta::key`])                                             |
 //! | `positions.copy` | the groups' positions once more ([`crate::positions`])                  |
+//! | `meta.damaged-N` | a sled that could not be used and was made again; for people            |
+//! | `ballast`        | space that can be given back ([`crate::ballast`])                       |
 //! | `journal/`       | each instance's journal ([`crate::journal`])                            |
 //! | `*.new`          | a file that is being written; a start writes it anew                    |
 
-mod format_file;
+pub(crate) mod format_file;
 mod lock;
+mod meta_and_catalog;
+mod space;
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use crate::{
+    ballast::{BALLAST_BYTES, Ballast},
     block_cache::{BlockCache, CACHE_BYTES},
     catalog::{Catalog, CatalogChange, store::CatalogStore},
-    catalog_log::CATALOG_LOG,
     disk::{SegmentStore, real::RealDisk},
     error::StorageError,
     journal::{Journal, JournalOptions, JournalSetup, Now, TopicEpochs},
     keeper::{Keeper, KeeperOptions, KeeperSetup},
     log::Log,
-    meta::{MetaStore, sled_meta::SledMeta},
-    number::InstanceNumber,
+    meta::{
+        MetaStore,
+        folder::{Given, MetaFolder, SledFolder},
+    },
+    number::{InstanceNumber, TopicNumber},
     open_error::open_error,
     positions::PositionStore,
     recover::Recovered,
 };
-
-/// sled's folder.
-const META: &str = "meta";
-
-/// The journals' folder.
-const JOURNAL: &str = "journal";
 
 /// How a data directory is opened. The default is what production uses.
 #[derive(Debug, Clone)]
@@ -52,6 +49,8 @@ pub struct StoreOptions {
     pub journal: JournalOptions,
     /// Memory of the cache that all readers share, bytes.
     pub cache_bytes: usize,
+    /// Size of the ballast, bytes; 0 for none.
+    pub ballast_bytes: u64,
 }
 
 impl Default for StoreOptions {
@@ -59,6 +58,7 @@ impl Default for StoreOptions {
         Self {
             journal: JournalOptions::default(),
             cache_bytes: CACHE_BYTES,
+            ballast_bytes: BALLAST_BYTES,
         }
     }
 }
@@ -73,27 +73,37 @@ pub struct DataDirectory {
     disk: Arc<dyn SegmentStore>,
     meta: Arc<dyn MetaStore>,
     options: StoreOptions,
+    /// `None` on a disk that is not the system's.
+    ballast: Option<Ballast>,
     /// Held until everything above is closed. `None` on a disk that no other process can see.
     _lock: Option<File>,
 }
 
 impl DataDirectory {
-    /// Opens the directory, or makes it (mode 0700). Sled's lock is waited for up to a second.
+    /// Opens the directory, or makes it (mode 0700). Sled's lock is waited for up to a second. A sled that cannot be
+    /// used is moved aside and made again from `catalog.log`, which is told in a line.
     ///
     /// # Errors
     /// [`StorageError::Locked`] if another process has it; [`StorageError::Refused`] where it is not ours to open:
-    /// another program's, a newer version's, not writable, no space, parts of different backups;
+    /// another program's, a newer version's, not writable, parts of different backups; [`StorageError::NoSpace`];
     /// [`StorageError::Damaged`] or [`StorageError::Read`] where it cannot be read;
     /// [`StorageError::Poisoned`] where a write failed.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StorageError> {
         let lock = lock::lock(path)?;
         let disk: Arc<dyn SegmentStore> =
             Arc::new(RealDisk::open(path).map_err(|error| open_error(path, error))?);
-        // Whose the directory is comes before anything is made in it.
-        format_file::open(&*disk).map_err(|error| within(path, error))?;
-        let meta = Arc::new(open_sled(path)?);
-        let opened = Self::open_on(disk, meta, options).map_err(|error| within(path, error))?;
+        let ballast = Ballast::new(path, options.ballast_bytes);
+        space::make_room(path, &ballast)?;
+        let open = || Self::open_in(Arc::clone(&disk), &SledFolder::of(path), options);
+        let opened = match open() {
+            // A quota does not show in the free space.
+            Err(StorageError::NoSpace(_)) if space::release(path, &ballast)? => open(),
+            opened => opened,
+        };
+        let opened = opened.map_err(|error| within(path, error))?;
+        space::keep_some(&ballast);
         Ok(Self {
+            ballast: Some(ballast),
             _lock: Some(lock),
             ..opened
         })
@@ -108,10 +118,21 @@ impl DataDirectory {
         meta: Arc<dyn MetaStore>,
         options: &StoreOptions,
     ) -> Result<Self, StorageError> {
+        Self::open_in(disk, &Given(meta), options)
+    }
+
+    /// Opens the directory on any disk, its meta store in any folder. Locks nothing.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::open`].
+    pub fn open_in(
+        disk: Arc<dyn SegmentStore>,
+        meta: &dyn MetaFolder,
+        options: &StoreOptions,
+    ) -> Result<Self, StorageError> {
+        // Whose the directory is comes before anything is made in it.
         let directory_id = format_file::open(&*disk)?;
-        // A start that died after a failed sync left a FORMAT that only the page cache may have.
-        let settle = || format_file::write(&*disk, directory_id);
-        let catalog = CatalogStore::open(&*disk, Arc::clone(&meta), directory_id, settle)?;
+        let (meta, catalog) = meta_and_catalog::open(&*disk, meta, directory_id)?;
         let cluster_id = URL_SAFE_NO_PAD.encode(directory_id.as_bytes());
         Ok(Self {
             directory_id,
@@ -121,6 +142,7 @@ impl DataDirectory {
             disk,
             meta,
             options: options.clone(),
+            ballast: None,
             _lock: None,
         })
     }
@@ -153,7 +175,35 @@ impl DataDirectory {
             oldest_file: catalog.oldest_file(instance),
             cache: Arc::clone(&self.cache),
         };
-        Journal::open(setup, now)
+        let (journal, log, recovered) = Journal::open(setup, now)?;
+        self.refuse_unknown(instance, &journal)?;
+        Ok((journal, log, recovered))
+    }
+
+    /// What a journal uses was in the catalog before, durably: a catalog that does not know it has lost its end.
+    fn refuse_unknown(
+        &self,
+        instance: InstanceNumber,
+        journal: &Journal,
+    ) -> Result<(), StorageError> {
+        let catalog = self.catalog();
+        let is_known = |topic: &TopicNumber| {
+            catalog
+                .topic(*topic)
+                .is_some_and(|t| t.instance == instance)
+        };
+        let unknown = journal.topics().find(|topic| !is_known(topic));
+        let lost = match unknown {
+            Some(topic) => format!("topic {topic}"),
+            None if journal.schema_version() > catalog.schema_version() => {
+                format!("schema version {}", journal.schema_version())
+            }
+            None => return Ok(()),
+        };
+        Err(StorageError::Damaged(format!(
+            "the journal of instance {instance} uses {lost}, which the catalog does not know: catalog.log and sled \
+             (folder meta) have lost it; restore the whole data directory from one backup, or start with an empty one"
+        )))
     }
 
     /// What seals and deletes the files of `log`, the log of `instance`. One per instance while its journal lives.
@@ -207,6 +257,12 @@ impl DataDirectory {
         &self.cluster_id
     }
 
+    /// Its ballast, which also knows the free space. `None` on a disk that is not the system's.
+    #[must_use]
+    pub fn ballast(&self) -> Option<&Ballast> {
+        self.ballast.as_ref()
+    }
+
     /// What exists now. A snapshot: later changes are in later ones.
     #[must_use]
     pub fn catalog(&self) -> Arc<Catalog> {
@@ -225,21 +281,6 @@ impl DataDirectory {
     }
 }
 
-/// Opens sled. What a first start left that died before sled was whole is made anew: nothing was ever in it.
-fn open_sled(path: &Path) -> Result<SledMeta, StorageError> {
-    let meta = path.join(META);
-    let opened = SledMeta::open(&meta);
-    let used = [CATALOG_LOG, JOURNAL]
-        .iter()
-        .any(|name| path.join(name).exists());
-    if used || !matches!(opened, Err(StorageError::Damaged(_))) {
-        return opened;
-    }
-    tracing::warn!("sled was not whole after the first start; it is made anew");
-    fs::remove_dir_all(&meta).map_err(|error| open_error(&meta, error))?;
-    SledMeta::open(&meta)
-}
-
 /// Names the directory in an error that does not.
 fn within(path: &Path, error: StorageError) -> StorageError {
     let path = path.display();
@@ -252,6 +293,9 @@ fn within(path: &Path, error: StorageError) -> StorageError {
         }
         StorageError::Poisoned(text) => {
             StorageError::Poisoned(format!("data directory {path}: {text}"))
+        }
+        StorageError::NoSpace(text) => {
+            StorageError::NoSpace(format!("data directory {path}: {text}"))
         }
         StorageError::Read { what, source } => StorageError::Read {
             what: format!("data directory {path}: {what}"),

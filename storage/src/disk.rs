@@ -48,6 +48,14 @@ pub trait SegmentStore: fmt::Debug + Send + Sync {
     /// What the system says.
     fn create_folder(&self, folder: &str) -> io::Result<()>;
 
+    /// Bytes that can still be written, as far as the system tells: quotas do not show.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     /// Makes creations, renames and removals directly under `folder` durable.
     ///
     /// # Errors

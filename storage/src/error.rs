@@ -14,6 +14,9 @@ pub enum StorageError {
     /// The directory was written by a newer version, or is not a data directory. Nothing was changed.
     #[error("{0}")]
     Refused(String),
+    /// The disk is full (or a quota is reached). Nothing is poisoned: with space it works again.
+    #[error("no space: {0}")]
+    NoSpace(String),
     /// Bytes that were durable are damaged. `0` names file and range.
     #[error("damaged: {0}")]
     Damaged(String),

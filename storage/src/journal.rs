@@ -3,7 +3,8 @@
 //! A group's life: [`Journal::append`] stamps offsets and epoch into each batch and writes its frame;
 //! [`Journal::commit`] writes the commit frame, syncs once, and makes the group visible in the [`Log`];
 //! [`Journal::rewind`] takes an unfinished one back. No byte of a group is written before the sync of the one
-//! before it returned. The first failed write or sync poisons the journal for ever.
+//! before it returned. The first failed write or sync poisons the journal for ever; a full disk is met before a group
+//! needs the space ([`Journal::ready_to_append`]).
 //!
 //! ```text
 //! append -> frame -> WriteBuffer -(1 MiB, or commit)-> file     file full -> footer, sync, next file (roll)
@@ -16,6 +17,7 @@ mod commit;
 mod file;
 mod memo;
 mod open;
+mod ready;
 mod rewind;
 mod roll;
 mod write_buffer;
@@ -202,6 +204,16 @@ impl Journal {
     #[must_use]
     pub fn position(&self, source: u16) -> Option<&[u8]> {
         self.state.positions.get(&source).map(Vec::as_slice)
+    }
+
+    /// Every topic that the journal knows.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = TopicNumber> {
+        self.state.topics.keys().copied()
+    }
+
+    /// The highest schema version that a committed group named.
+    pub(crate) fn schema_version(&self) -> u64 {
+        self.state.schema_version
     }
 
     /// The readers' side.

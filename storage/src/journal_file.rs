@@ -6,6 +6,7 @@ use std::{io, sync::Arc, thread::JoinHandle};
 
 use crate::{
     disk::{SegmentFile, SegmentStore},
+    error::StorageError,
     number::InstanceNumber,
 };
 
@@ -40,6 +41,35 @@ pub(crate) fn list(disk: &dyn SegmentStore, folder: &str) -> io::Result<Vec<u64>
     Ok(numbers)
 }
 
+/// Number and path of each file in `folder`, ascending. Changes nothing.
+///
+/// # Errors
+/// [`StorageError::Read`].
+pub(crate) fn names(
+    disk: &dyn SegmentStore,
+    folder: &str,
+) -> Result<Vec<(u64, String)>, StorageError> {
+    let listed = disk.list(folder).map_err(|source| StorageError::Read {
+        what: folder.to_owned(),
+        source,
+    })?;
+    let mut names = Vec::new();
+    for file in listed {
+        let number = number_of(file.strip_suffix(AGAIN_SUFFIX).unwrap_or(&file));
+        names.extend(number.map(|number| (number, format!("{folder}/{file}"))));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The number of the first file in `folder`. Changes nothing.
+///
+/// # Errors
+/// [`StorageError::Read`].
+pub(crate) fn first(disk: &dyn SegmentStore, folder: &str) -> Result<Option<u64>, StorageError> {
+    Ok(names(disk, folder)?.first().map(|(number, _)| *number))
+}
+
 /// Gives file `number` its name anew, as writing again does for bytes: after a failed directory sync the kernel may
 /// call an entry durable that is not. To be followed by a sync of `folder`.
 pub(crate) fn name_again(disk: &dyn SegmentStore, folder: &str, number: u64) -> io::Result<()> {
@@ -68,6 +98,40 @@ pub(crate) struct NextFile {
 }
 
 type Made = io::Result<Arc<dyn SegmentFile>>;
+
+/// Why there is no next file.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// The disk is full: no byte of a group is lost or doubtful by that.
+    NoSpace(io::Error),
+    Failed(io::Error),
+}
+
+/// Whether the disk, or a quota, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Makes file `number`, name and zeros durable. One that cannot be made whole is taken away again, and its space with
+/// it.
+fn make(disk: &dyn SegmentStore, folder: &str, number: u64, bytes: u64) -> Made {
+    let name = name(folder, number);
+    let handle = disk.create(&name, bytes);
+    let made = handle.and_then(|handle| {
+        disk.sync_directory(folder)?;
+        Ok(handle)
+    });
+    if let Err(error) = &made
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        // What cannot be removed is removed by a start: it stands behind the last file used.
+        disk.remove(&name).unwrap_or(());
+    }
+    made
+}
 
 /// Makes files ahead of need, on a thread of its own: writing 64 MiB of zeros would stall a commit, and so would the
 /// directory sync, for which the file system may first write what other processes have written.
@@ -120,11 +184,7 @@ impl FileMaker {
         }
         let (disk, folder) = (Arc::clone(&self.disk), self.folder.clone());
         let bytes = self.bytes;
-        let job = move || {
-            let handle = disk.create(&name(&folder, number), bytes)?;
-            disk.sync_directory(&folder)?;
-            Ok(handle)
-        };
+        let job = move || make(&*disk, &folder, number, bytes);
         let prepared = if self.in_background {
             let thread = std::thread::Builder::new().name("journal-file".to_owned());
             thread.spawn(job).map(Prepared::Being)
@@ -133,6 +193,25 @@ impl FileMaker {
         };
         // Without a thread it is made when it is needed.
         self.prepared = prepared.ok().map(|prepared| (number, prepared));
+    }
+
+    /// Sees to it that [`FileMaker::take`] will not have to make file `number`: waits for it, or makes it now.
+    ///
+    /// # Errors
+    /// [`Missing`]; nothing is left of the file, and the next call tries anew.
+    pub(crate) fn make_sure(&mut self, number: u64) -> Result<(), Missing> {
+        let (number, made) = match self.prepared.take() {
+            Some((number, prepared)) => (number, prepared.finish()),
+            None => (number, make(&*self.disk, &self.folder, number, self.bytes)),
+        };
+        match made {
+            Ok(handle) => {
+                self.prepared = Some((number, Prepared::Done(Ok(handle))));
+                Ok(())
+            }
+            Err(error) if is_full(&error) => Err(Missing::NoSpace(error)),
+            Err(error) => Err(Missing::Failed(error)),
+        }
     }
 
     /// File `number`: the prepared one, if need be under another name than thought, or one made now.

@@ -150,6 +150,8 @@ pub struct Keeper {
     retired: Vec<(u64, Vec<Weak<dyn SegmentFile>>)>,
     retry_at: Duration,
     retention_at: Duration,
+    /// Bytes that should go because the disk is nearly full.
+    wanted: u64,
 }
 
 impl Keeper {
@@ -174,7 +176,14 @@ impl Keeper {
             retired: Vec::new(),
             retry_at: Duration::ZERO,
             retention_at: Duration::ZERO,
+            wanted: 0,
         })
+    }
+
+    /// The disk is nearly full: the next look of retention deletes sealed files until `bytes` are gone, the oldest
+    /// first, whatever the limits say. 0: by the limits only. Asked for until it is said otherwise.
+    pub fn want_space(&mut self, bytes: u64) {
+        self.wanted = bytes;
     }
 
     /// One piece of work: at most [`KeeperOptions::step_bytes`] of copying, one deletion, or nothing.

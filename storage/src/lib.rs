@@ -4,9 +4,11 @@
 //! single writer is [`Journal`]; any number of readers share its [`Log`]; its [`Keeper`] seals finished files and deletes
 //! old ones. Every byte on disk is described in `docs/format.md`.
 
+pub mod ballast;
 pub mod block_cache;
 pub mod catalog;
 mod catalog_log;
+pub mod check;
 mod codec;
 pub mod data_directory;
 pub mod disk;
@@ -28,6 +30,7 @@ mod sealed;
 mod walk;
 mod whole_file;
 
+pub use ballast::Ballast;
 pub use block_cache::{BlockCache, CacheStats};
 pub use catalog::{
     Catalog, CatalogChange, Feed, FeedLayout, Group, GroupMode, Instance, OldestFile, Schema,

@@ -1,6 +1,7 @@
 //! Small values found by key: the trait, what every implementation shares, and sled behind it
 //! ([`sled_meta`]). [`key`] has all keys, [`long_value`] what does not fit one.
 
+pub mod folder;
 pub mod key;
 pub mod long_value;
 pub mod memory;

@@ -18,7 +18,7 @@ pub(crate) fn open_error(path: &Path, error: io::Error) -> StorageError {
         ));
     }
     if is(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]) {
-        return StorageError::Refused(format!(
+        return StorageError::NoSpace(format!(
             "cannot write {path}: {error}; free some space there and start again"
         ));
     }

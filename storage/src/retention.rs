@@ -50,6 +50,8 @@ pub enum DeletedBecause {
     Age,
     /// The log is larger than the limit. They may not have been read by anybody.
     Size,
+    /// The disk is nearly full. They may not have been read by anybody.
+    Space,
 }
 
 /// Number of the first file of `files` (ascending) that stays, and why those before it go; `None`: nothing goes.

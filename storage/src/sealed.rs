@@ -18,6 +18,8 @@ pub(crate) mod seal;
 pub(crate) mod summary;
 pub(crate) mod times;
 
+use crate::{disk::SegmentStore, error::StorageError};
+
 const SUFFIX: &str = ".sealed";
 const NEW_SUFFIX: &str = ".sealed.new";
 
@@ -29,6 +31,26 @@ pub(crate) fn name(folder: &str, number: u64) -> String {
 /// Its name while it is written.
 pub(crate) fn new_name(folder: &str, number: u64) -> String {
     format!("{folder}/{number:020}{NEW_SUFFIX}")
+}
+
+/// Number and path of each segment in `folder`, one that is being given its name anew included. Changes nothing.
+///
+/// # Errors
+/// [`StorageError::Read`].
+pub(crate) fn names(
+    disk: &dyn SegmentStore,
+    folder: &str,
+) -> Result<Vec<(u64, String)>, StorageError> {
+    let listed = disk.list(folder).map_err(|source| StorageError::Read {
+        what: folder.to_owned(),
+        source,
+    })?;
+    let mut names = Vec::new();
+    for file in listed {
+        let number = number_of(file.strip_suffix(adopt::AGAIN_SUFFIX).unwrap_or(&file));
+        names.extend(number.map(|number| (number, format!("{folder}/{file}"))));
+    }
+    Ok(names)
 }
 
 /// The number of the segment that a file is, by its name.

@@ -103,30 +103,6 @@ fn a_newer_format_is_refused_before_anything_is_touched() {
 }
 
 #[test]
-fn sled_that_cannot_be_read_is_damage_with_a_fix_and_no_panic() {
-    let folder = tempfile::tempdir().expect("makes a folder");
-    let directory = open(folder.path()).expect("opens");
-    directory.change(vec![instance(1)]).expect("changes");
-    drop(directory);
-    // Wait until sled is really closed.
-    drop(open(folder.path()).expect("opens"));
-    let meta = folder.path().join("meta");
-    for entry in fs::read_dir(&meta).expect("lists") {
-        let path = entry.expect("is read").path();
-        if path.is_file() && path.file_name().is_some_and(|name| name != "db") {
-            fs::write(path, [0xff; 64]).expect("writes");
-        }
-    }
-    let error = open(folder.path()).expect_err("is damaged");
-    assert!(matches!(error, StorageError::Damaged(_)), "{error:?}");
-    let text = error.to_string();
-    assert!(
-        text.contains("meta") && text.contains("restore the whole data directory"),
-        "{text}"
-    );
-}
-
-#[test]
 fn a_snapshot_that_sled_had_begun_when_it_died_does_no_harm() {
     let folder = tempfile::tempdir().expect("makes a folder");
     let directory = open(folder.path()).expect("opens");
@@ -155,30 +131,6 @@ fn a_sled_that_a_dead_first_start_left_is_made_anew() {
     fs::write(folder.path().join("meta/conf"), [0xff; 64]).expect("writes");
     let directory = open(folder.path()).expect("opens");
     directory.change(vec![instance(1)]).expect("changes");
-}
-
-#[test]
-fn sled_moved_away_is_refused_with_a_fix() {
-    let folder = tempfile::tempdir().expect("makes a folder");
-    let directory = open(folder.path()).expect("opens");
-    directory.change(vec![instance(1)]).expect("changes");
-    drop(directory);
-    drop(open(folder.path()).expect("opens"));
-    fs::rename(folder.path().join("meta"), folder.path().join("elsewhere")).expect("renames");
-    let text = open(folder.path()).expect_err("is refused").to_string();
-    assert!(
-        text.contains("sled (folder meta) is empty") && text.contains("restore"),
-        "{text}"
-    );
-    fs::remove_dir_all(folder.path().join("meta")).expect("removes");
-    fs::rename(folder.path().join("elsewhere"), folder.path().join("meta")).expect("renames");
-    assert_eq!(
-        open(folder.path())
-            .expect("opens")
-            .catalog()
-            .change_number(),
-        1
-    );
 }
 
 #[test]

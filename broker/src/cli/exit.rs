@@ -63,7 +63,9 @@ impl From<StartError> for Exit {
                 StorageError::Damaged(_) | StorageError::Refused(_) => Self::Damaged(line),
                 // Only what the configuration asks of the catalog can be invalid at a start.
                 StorageError::Invalid(_) => Self::Usage(line),
-                StorageError::Poisoned(_) | StorageError::Read { .. } => Self::Failed(line),
+                StorageError::NoSpace(_)
+                | StorageError::Poisoned(_)
+                | StorageError::Read { .. } => Self::Failed(line),
             },
         }
     }

@@ -102,14 +102,27 @@ pub(super) fn commit(
 }
 
 fn pair(change: &CatalogChange) -> Result<(Vec<u8>, Vec<u8>), StorageError> {
-    Ok(match change {
-        CatalogChange::Instance(instance) => (key::instance(instance.number), to_json(instance)?),
-        CatalogChange::Feed(feed) => (key::feed(feed.number), to_json(feed)?),
-        CatalogChange::Topic(topic) => (key::topic(topic.number), to_json(topic)?),
-        CatalogChange::Schema(schema) => (key::schema(schema.version), to_json(schema)?),
-        CatalogChange::Group(group) => (key::group(group.number), to_json(group)?),
-        CatalogChange::OldestFile(oldest) => (key::oldest_file(oldest.instance), to_json(oldest)?),
-    })
+    let value = match change {
+        CatalogChange::Instance(instance) => to_json(instance)?,
+        CatalogChange::Feed(feed) => to_json(feed)?,
+        CatalogChange::Topic(topic) => to_json(topic)?,
+        CatalogChange::Schema(schema) => to_json(schema)?,
+        CatalogChange::Group(group) => to_json(group)?,
+        CatalogChange::OldestFile(oldest) => to_json(oldest)?,
+    };
+    Ok((key_of(change), value))
+}
+
+/// Key of the thing that is changed. Keys sort in an order in which things can be made.
+pub(super) fn key_of(change: &CatalogChange) -> Vec<u8> {
+    match change {
+        CatalogChange::Instance(instance) => key::instance(instance.number),
+        CatalogChange::Feed(feed) => key::feed(feed.number),
+        CatalogChange::Topic(topic) => key::topic(topic.number),
+        CatalogChange::Schema(schema) => key::schema(schema.version),
+        CatalogChange::Group(group) => key::group(group.number),
+        CatalogChange::OldestFile(oldest) => key::oldest_file(oldest.instance),
+    }
 }
 
 fn values<T: DeserializeOwned>(

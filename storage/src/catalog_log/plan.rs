@@ -17,12 +17,14 @@ use crate::error::StorageError;
 pub(super) struct Plan {
     /// Whole changes that sled does not know, in order, each with its records.
     pub(super) replay: Vec<(u64, Vec<Record>)>,
+    /// The changes before those, if the log is whole: together they are the whole catalog.
+    pub(super) known: Vec<(u64, Vec<Record>)>,
     /// `None`: damaged; to be rewritten from sled.
     pub(super) keep: Option<Keep>,
 }
 
 /// How a file that is whole goes on.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Keep {
     /// Bytes of `replay`, which may be in the page cache only.
     pub(super) unknown: Range<usize>,
@@ -46,25 +48,27 @@ pub(super) fn plan(file: &[u8], known: u64) -> Result<Plan, StorageError> {
     if !intact || (seen > last && is_whole(&records, seen)) {
         return Ok(Plan {
             replay: scattered(&records, known, seen)?,
+            known: Vec::new(),
             keep: None,
         });
     }
-    let unknown: Vec<_> = whole
-        .into_iter()
-        .filter(|change| change.number > known)
-        .collect();
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        whole.into_iter().partition(|change| change.number <= known);
     let start = unknown.first().map_or(end, Change::start);
     let torn = file
         .get(end..)
         .unwrap_or_default()
         .iter()
         .any(|byte| *byte != 0);
-    let replay = unknown
-        .into_iter()
-        .map(|change| (change.number, change.records))
-        .collect();
+    let numbered = |changes: Vec<Change>| {
+        let changes = changes.into_iter();
+        changes
+            .map(|change| (change.number, change.records))
+            .collect()
+    };
     Ok(Plan {
-        replay,
+        replay: numbered(unknown),
+        known: numbered(known),
         keep: Some(Keep {
             unknown: start..end,
             torn,

@@ -154,6 +154,27 @@ pub(super) fn records(file: &[u8]) -> Vec<Record> {
     found
 }
 
+/// What is neither the header nor a whole record, zeros at the end aside. One at the end at least: something is missing.
+pub(super) fn gaps(file: &[u8]) -> Vec<Range<usize>> {
+    let live = file.len() - file.iter().rev().take_while(|byte| **byte == 0).count();
+    let header = decode_header(file).map(|_| 0..HEADER_BYTES);
+    let whole = header
+        .into_iter()
+        .chain(records(file).into_iter().map(|record| record.range));
+    let mut gaps = Vec::new();
+    let mut at = 0;
+    for range in whole {
+        if at < range.start {
+            gaps.push(at..range.start);
+        }
+        at = at.max(range.end);
+    }
+    if at < live || gaps.is_empty() {
+        gaps.push(at.min(live)..live);
+    }
+    gaps
+}
+
 fn next_record(file: &[u8], from: usize) -> Option<Record> {
     let rest = file.get(from..)?;
     let magics = rest.windows(RECORD_MAGIC.len()).enumerate();

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{catalog::random_id, disk::SegmentStore, error::StorageError, whole_file};
 
 /// Its name.
-pub(super) const FORMAT: &str = "FORMAT";
+pub(crate) const FORMAT: &str = "FORMAT";
 
 /// Version of everything in the directory.
 const VERSION: u32 = 1;
@@ -25,18 +25,33 @@ const BYTES_MAX: usize = 4096;
 
 /// The directory's id; makes one, durably, if there is no `FORMAT` yet.
 pub(super) fn open(disk: &dyn SegmentStore) -> Result<Uuid, StorageError> {
-    let found = whole_file::read(disk, FORMAT, BYTES_MAX).map_err(|source| StorageError::Read {
+    if let Some(id) = read(disk)? {
+        return Ok(id);
+    }
+    let id = random_id();
+    write(disk, id)?;
+    Ok(id)
+}
+
+/// The directory's id, if there is a `FORMAT`. Changes nothing.
+pub(crate) fn read(disk: &dyn SegmentStore) -> Result<Option<Uuid>, StorageError> {
+    let found = bytes(disk).map_err(|source| StorageError::Read {
         what: FORMAT.to_owned(),
         source,
     })?;
-    match found {
-        Some((_, bytes)) => parse(&bytes),
-        None => {
-            let id = random_id();
-            write(disk, id)?;
-            Ok(id)
-        }
-    }
+    found.map(|bytes| parse(&bytes)).transpose()
+}
+
+/// Whether what is there was written by a newer version.
+pub(crate) fn is_newer(disk: &dyn SegmentStore) -> bool {
+    let found = bytes(disk).ok().flatten().unwrap_or_default();
+    let version = version(str::from_utf8(&found).unwrap_or_default());
+    version.is_some_and(|version| version > VERSION)
+}
+
+fn bytes(disk: &dyn SegmentStore) -> io::Result<Option<Vec<u8>>> {
+    let found = whole_file::read(disk, FORMAT, BYTES_MAX)?;
+    Ok(found.map(|(_, bytes)| bytes))
 }
 
 /// Writes the file, again or for the first time.

@@ -243,6 +243,10 @@ impl SegmentStore for ModelDisk {
         self.lock().remove(name)
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.lock().room())
+    }
+
     fn create_folder(&self, folder: &str) -> io::Result<()> {
         let mut state = self.lock();
         state

@@ -25,6 +25,8 @@ const SLICES_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
+    /// Nothing is ever changed.
+    read_only: bool,
 }
 
 impl RealDisk {
@@ -37,7 +39,28 @@ impl RealDisk {
         if !fs::metadata(&root)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            read_only: false,
+        })
+    }
+
+    /// The same, for reading only: whatever would change something is refused.
+    ///
+    /// # Errors
+    /// As [`RealDisk::open`].
+    pub fn read_only(root: &Path) -> io::Result<Self> {
+        Ok(Self {
+            read_only: true,
+            ..Self::open(root)?
+        })
+    }
+
+    fn writable(&self) -> io::Result<()> {
+        if self.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        Ok(())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -51,6 +74,7 @@ impl RealDisk {
 
 impl SegmentStore for RealDisk {
     fn create(&self, name: &str, zeros: u64) -> io::Result<Arc<dyn SegmentFile>> {
+        self.writable()?;
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(self.path(name))?;
@@ -60,7 +84,10 @@ impl SegmentStore for RealDisk {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).open(self.path(name))?;
+        let file = options
+            .read(true)
+            .write(!self.read_only)
+            .open(self.path(name))?;
         Ok(Arc::new(RealFile { file }))
     }
 
@@ -86,15 +113,18 @@ impl SegmentStore for RealDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.writable()?;
         fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.writable()?;
         fs::remove_file(self.path(name))
     }
 
     /// The parent is synced also where the folder is there already: its maker may have died before doing so.
     fn create_folder(&self, folder: &str) -> io::Result<()> {
+        self.writable()?;
         let path = self.path(folder);
         let made = fs::DirBuilder::new().mode(0o700).create(&path);
         match made {
@@ -104,9 +134,19 @@ impl SegmentStore for RealDisk {
         path.parent().map_or(Ok(()), sync_directory)
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        free_bytes(&self.root)
+    }
+
     fn sync_directory(&self, folder: &str) -> io::Result<()> {
         sync_directory(&self.path(folder))
     }
+}
+
+/// Bytes that the file system of `path` has for this user.
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

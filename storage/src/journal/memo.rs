@@ -78,9 +78,17 @@ impl Memo {
 
     /// The remembered durable end.
     pub(crate) fn durable_end(&self) -> Result<Option<DurableEnd>, StorageError> {
-        let value = self.meta.get(&self.durable_end_key)?;
+        Self::read_durable_end(&*self.meta, self.instance)
+    }
+
+    /// The remembered durable end of `instance` in `meta`.
+    pub(crate) fn read_durable_end(
+        meta: &dyn MetaStore,
+        instance: InstanceNumber,
+    ) -> Result<Option<DurableEnd>, StorageError> {
+        let value = meta.get(&key::durable_end(instance))?;
         value
-            .map(|value| self.read(DurableEnd::decode(&value)))
+            .map(|value| read(instance, DurableEnd::decode(&value)))
             .transpose()
     }
 
@@ -95,15 +103,7 @@ impl Memo {
             Ok(_) => Err(FrameError::Newer("start")),
             Err(error) => Err(error),
         };
-        self.read(start)
-    }
-
-    fn read<T>(&self, result: Result<T, FrameError>) -> Result<T, StorageError> {
-        let what = format!("sled's note on the journal of instance {}", self.instance);
-        result.map_err(|error| match error {
-            FrameError::Newer(_) => StorageError::Refused(format!("{what}: {error}")),
-            FrameError::Malformed => StorageError::Damaged(format!("{what} cannot be read")),
-        })
+        read(self.instance, start)
     }
 
     /// Notes the durable end and the number of this start, before the first frame is written.
@@ -133,6 +133,14 @@ impl Memo {
             noted != end && at.saturating_sub(noted_at) >= NOTE_INTERVAL
         })
     }
+}
+
+fn read<T>(instance: InstanceNumber, result: Result<T, FrameError>) -> Result<T, StorageError> {
+    let what = format!("sled's note on the journal of instance {instance}");
+    result.map_err(|error| match error {
+        FrameError::Newer(_) => StorageError::Refused(format!("{what}: {error}")),
+        FrameError::Malformed => StorageError::Damaged(format!("{what} cannot be read")),
+    })
 }
 
 impl Journal {

@@ -23,7 +23,7 @@ use crate::{
     meta::MetaStore,
     number::{InstanceNumber, LeaderEpoch, TopicNumber},
     recover::{
-        Item, Place, Recovered, Recovery, accepted, fold,
+        Item, Place, Recovered, Recovery, What, accepted, fold, foreign,
         repair::{cut, rewrite},
         scan::{Listing, Seen, SeenFile, look, spans},
     },
@@ -81,6 +81,10 @@ pub(super) fn with_epochs(known: Option<TopicState>, epochs: &[LeaderEpoch]) -> 
     }
 }
 
+/// Where the number of the last start is lost: so many starts may have left no frame behind that of the highest number
+/// seen. See `docs/format.md`, "Group numbers without sled".
+const STARTS_UNSEEN: u64 = 1024;
+
 /// Groups are counted in the lower bits of their numbers, starts above.
 const GROUP_BITS: u32 = 40;
 const STARTS_MAX: u64 = 1 << 24;
@@ -114,14 +118,16 @@ impl Journal {
             &listing,
             durable_end,
         )?;
+        foreign::refuse(&seen, durable_end)?;
         let items = std::mem::take(&mut seen.items);
         let highest = highest_group(&seen, &items);
+        let has_groups = items.iter().any(is_of_group);
         let (items, tail) = decide(items, &seen, durable_end);
         seen.damage.extend(adopted.damage);
         seen.segments = adopted.segments;
         let (journal, recovered) = match tail {
             Some(tail) => opening.reopen(seen, (items, tail, highest), durable_end, now)?,
-            None => opening.begin(&seen, durable_end, now)?,
+            None => opening.begin(&seen, has_groups || durable_end.is_some(), now)?,
         };
         let log = Arc::clone(&journal.log);
         Ok((journal, log, recovered))
@@ -152,6 +158,13 @@ fn ends_whole(seen: &Seen, file: u64) -> bool {
     let file = seen.scanned.iter().find(|seen| seen.number == file);
     let footer = file.and_then(|file| file.footer.as_ref());
     footer.is_some_and(|footer| footer.open_group == 0)
+}
+
+fn is_of_group(item: &Item) -> bool {
+    match item.what {
+        What::Data { .. } | What::Commit { .. } => true,
+        What::Checkpoint(_) | What::Bad(_) => false,
+    }
 }
 
 /// The highest group number that any frame carries, cut off or not.
@@ -215,7 +228,11 @@ impl Opening {
     }
 
     fn failed(&self, error: &io::Error) -> StorageError {
-        StorageError::Poisoned(format!("{}: {error}", self.folder))
+        let why = format!("{}: {error}", self.folder);
+        if journal_file::is_full(error) {
+            return StorageError::NoSpace(format!("{why}; free some space there and start again"));
+        }
+        StorageError::Poisoned(why)
     }
 
     /// Goes on where the journal ends.
@@ -256,15 +273,16 @@ impl Opening {
         Ok((journal, recovered))
     }
 
-    /// Makes the first file.
+    /// Makes the first file. `is_used`: something was written here that counts; a group is begun only when the file's
+    /// checkpoint is durable.
     fn begin(
         mut self,
         seen: &Seen,
-        durable_end: Option<DurableEnd>,
+        is_used: bool,
         now: Now,
     ) -> Result<(Journal, Recovered), StorageError> {
         let is_first = seen.scanned.iter().all(|file| file.number == 1);
-        if durable_end.is_some() || !is_first || !seen.segments.is_empty() {
+        if is_used || !is_first || !seen.segments.is_empty() {
             let why = format!("{}: no journal file can be read", self.folder);
             return Err(StorageError::Damaged(why));
         }
@@ -317,7 +335,11 @@ impl Opening {
 
     /// Notes that this start begins. Gives the number of its first group.
     fn begin_start(&mut self, highest: u64, durable: DurableEnd) -> Result<u64, StorageError> {
-        let last = u64::from(self.memo.last_start()?).max(highest >> GROUP_BITS);
+        let seen = highest >> GROUP_BITS;
+        let last = match u64::from(self.memo.last_start()?) {
+            0 if seen > 0 => seen + STARTS_UNSEEN,
+            noted => noted.max(seen),
+        };
         let start = last + 1;
         let number = u32::try_from(start).ok().filter(|_| start < STARTS_MAX);
         let Some(number) = number else {

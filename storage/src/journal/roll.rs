@@ -7,7 +7,10 @@ use bytes::Bytes;
 use super::{Journal, Now, file::OpenFile, new_salt};
 use crate::{
     error::StorageError,
-    frame::{FrameHeader, Kind, checkpoint::Checkpoint, footer::FIXED_BYTES, frame_bytes},
+    frame::{
+        FrameHeader, Kind, checkpoint::Checkpoint, commit::TOPIC_ENTRY_BYTES, footer::FIXED_BYTES,
+        frame_bytes,
+    },
     index::FileIndex,
     journal_file::NextFile,
     log::FileFacts,
@@ -37,6 +40,11 @@ impl Room {
         }
     }
 
+    /// Bytes of a commit frame's entries for so many topics.
+    pub(super) fn topic_bytes(topics: usize) -> u64 {
+        (topics * TOPIC_ENTRY_BYTES) as u64
+    }
+
     /// Bytes of a file that holds a checkpoint of `checkpoint_bytes`, this frame and its footer.
     fn own_file_bytes(self, checkpoint_bytes: u64) -> u64 {
         checkpoint_bytes + self.bytes + frame_bytes(FIXED_BYTES + self.footer_growth)
@@ -45,7 +53,8 @@ impl Room {
 
 impl Journal {
     /// Finishes the open file and opens the next, if it has at least one group and is older than
-    /// [`JournalOptions::file_age`](super::JournalOptions::file_age). Does nothing inside a group.
+    /// [`JournalOptions::file_age`](super::JournalOptions::file_age). Does nothing inside a group, or where there is
+    /// no space for the next file.
     ///
     /// # Errors
     /// As [`Journal::commit`].
@@ -54,6 +63,11 @@ impl Journal {
         let has_groups = self.state.last.file == self.file.number;
         if self.open.number.is_some() || !has_groups || age < self.options.file_age {
             return Ok(());
+        }
+        match self.ready_next_file() {
+            // Then the open file goes on a little longer.
+            Err(StorageError::NoSpace(_)) => return Ok(()),
+            ready => ready?,
         }
         self.guarded(|journal| {
             journal.roll(
@@ -72,14 +86,23 @@ impl Journal {
 
     /// Sees to it that a frame fits the open file: opens the next one if it does not.
     pub(super) fn make_room(&mut self, now: Now, room: Room) -> io::Result<()> {
-        let footer = self
-            .file
-            .index
-            .footer_bytes(self.open.footer_growth + room.footer_growth);
-        if self.file.end + room.bytes + footer > self.file.length {
-            self.roll(now, room)?;
+        if self.fits(room) {
+            return Ok(());
         }
-        Ok(())
+        self.roll(now, room)
+    }
+
+    /// Whether a frame fits the open file, with the footer that is then needed.
+    pub(super) fn fits(&self, room: Room) -> bool {
+        let growth = self.open.footer_growth + room.footer_growth;
+        let footer = self.file.index.footer_bytes(growth);
+        self.file.end + room.bytes + footer <= self.file.length
+    }
+
+    /// Bytes of a file that has this frame only.
+    pub(super) fn own_file_bytes(&mut self, room: Room) -> u64 {
+        let checkpoint = self.checkpoint(Now::default());
+        room.own_file_bytes(frame_bytes(checkpoint.len() as u64))
     }
 
     /// Finishes the open file and opens the next, long enough for `room`.

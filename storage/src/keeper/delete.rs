@@ -10,7 +10,7 @@ use crate::{
     journal_file,
     log::FileFacts,
     meta::MetaBatch,
-    retention::{File, FileState, decide},
+    retention::{DeletedBecause, File, FileState, RetentionLimits, decide},
     sealed::{self, summary::Summary},
 };
 
@@ -20,8 +20,18 @@ impl Keeper {
         let all = self.setup.log.all_files();
         let files: Vec<_> = all.iter().map(|(n, facts)| self.file(*n, *facts)).collect();
         let running = self.running.now(now.monotonic);
-        let Some((oldest, because)) = decide(&files, &self.setup.options.retention, running) else {
+        let own = self.setup.options.retention;
+        let total: u64 = files.iter().map(|file| file.bytes).sum();
+        let limits = RetentionLimits {
+            bytes: own.bytes.min(total.saturating_sub(self.wanted)),
+            ..own
+        };
+        let Some((oldest, because)) = decide(&files, &limits, running) else {
             return Ok(None);
+        };
+        let because = match because {
+            DeletedBecause::Size if total <= own.bytes => DeletedBecause::Space,
+            DeletedBecause::Age | DeletedBecause::Size | DeletedBecause::Space => because,
         };
         let gone: Vec<_> = all.into_iter().filter(|(n, _)| *n < oldest).collect();
         if self.sealing.as_ref().is_some_and(|(n, _)| *n < oldest) {

@@ -275,7 +275,7 @@ pub(crate) fn read_footer(
 }
 
 /// The checkpoint at the start of a file, if there is a valid one.
-fn read_checkpoint(file: &SeenFile) -> Result<Option<Checkpoint>, StorageError> {
+pub(crate) fn read_checkpoint(file: &SeenFile) -> Result<Option<Checkpoint>, StorageError> {
     let mut walker = walker(file, HEADER_BYTES, file.length);
     let read = || -> Result<Option<What>, WalkError> {
         match walker.step()? {
@@ -357,7 +357,7 @@ fn item(file: u64, position: u64, end: u64, what: What) -> Item {
 }
 
 /// What the frame at `position` is. Data bodies are checked if `check`.
-fn look_at(
+pub(crate) fn look_at(
     walker: &mut Walker<'_>,
     position: u64,
     header: FrameHeader,
@@ -392,7 +392,7 @@ fn file_error(file: &SeenFile, error: WalkError) -> StorageError {
     walk_error(&format!("journal file {}", file.number), error)
 }
 
-fn walk_error(what: &str, error: WalkError) -> StorageError {
+pub(crate) fn walk_error(what: &str, error: WalkError) -> StorageError {
     match error {
         WalkError::Io(source) => StorageError::Read {
             what: what.to_owned(),

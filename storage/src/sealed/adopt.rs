@@ -108,7 +108,7 @@ fn list(disk: &dyn SegmentStore, kept: Kept<'_>) -> io::Result<Files> {
 }
 
 /// What a segment's name has behind it while it is given anew.
-const AGAIN_SUFFIX: &str = ".again";
+pub(crate) const AGAIN_SUFFIX: &str = ".again";
 
 /// The notes of what is kept, by number; older ones are forgotten.
 fn notes(meta: &dyn MetaStore, kept: Kept<'_>) -> Result<BTreeMap<u64, Summary>, StorageError> {

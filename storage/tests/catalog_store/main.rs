@@ -3,6 +3,8 @@
 
 mod crash;
 mod damage;
+mod derive;
+mod derive_journal;
 mod groups;
 mod refuse;
 mod rules;

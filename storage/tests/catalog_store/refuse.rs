@@ -1,7 +1,5 @@
 //! Directories that are not to be opened: each says what is wrong, where, and how to fix it, and stays as it is.
 
-use std::sync::Arc;
-
 use headwater_storage::{
     StorageError,
     disk::SegmentStore,
@@ -44,34 +42,6 @@ fn record(number: u64, payload: &str) -> Vec<u8> {
 fn append(world: &World, bytes: &[u8]) {
     let log = world.disk.contents(LOG).expect("exists");
     world.disk.put(LOG, &[log, bytes.to_vec()].concat());
-}
-
-#[test]
-fn an_empty_sled_beside_a_full_log_is_refused() {
-    let world = World {
-        meta: Arc::default(),
-        ..complete()
-    };
-    refusal(
-        &world,
-        &[
-            "sled (folder meta) is empty",
-            "catalog.log has 8 changes",
-            "restore",
-        ],
-    );
-}
-
-#[test]
-fn sled_of_another_directory_is_refused() {
-    let world = World {
-        meta: complete().meta,
-        ..complete()
-    };
-    refusal(
-        &world,
-        &["sled (folder meta) belongs to data directory", "restore"],
-    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The command line. Usage and exit codes are promises: `docs/configuration.md`.
 
+mod check_data;
 mod dev;
 mod exit;
 mod run;
@@ -40,6 +41,8 @@ enum Check {
         /// The file.
         file: PathBuf,
     },
+    /// A data directory: every byte of it is read, nothing is written.
+    Data(check_data::CheckData),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +62,7 @@ pub fn run(cli: Cli) -> u8 {
             run::prepare(&args.config).and_then(|loaded| on_runtime(run::run(loaded)))
         }
         Command::Check(Check::Config { file }) => check_config(&file, &screen),
+        Command::Check(Check::Data(args)) => check_data::run(&args),
     };
     match done {
         Ok(()) => Exit::DONE,

@@ -20,12 +20,13 @@ use headwater_capture::{
 };
 use headwater_protocol::batch::Compression;
 pub use headwater_storage::RetentionLimits;
+use headwater_storage::{JournalOptions, ballast::BALLAST_BYTES};
 
 pub use self::{
     advertised::Advertised,
     listener::{ListenerConfig, SaslConfig, TlsFiles, check_listeners},
 };
-use crate::{instance::channel::ChannelSource, limits};
+use crate::{instance::channel::ChannelSource, limits, space::SpaceLimits};
 
 /// Everything a broker is told.
 #[derive(Debug)]
@@ -90,6 +91,10 @@ pub struct StorageConfig {
     pub ring_bytes: usize,
     /// Blocks of older files kept in memory, bytes, for all instances together.
     pub cache_bytes: usize,
+    /// Length of a log file, bytes; a multiple of 8.
+    pub file_bytes: u64,
+    /// When capture waits for space, and the ballast.
+    pub space: SpaceLimits,
 }
 
 /// One tracked database.
@@ -165,6 +170,12 @@ impl Default for StorageConfig {
             sync_min_interval: limits::SYNC_MIN_INTERVAL,
             ring_bytes: limits::RING_BYTES,
             cache_bytes: limits::CACHE_BYTES,
+            file_bytes: JournalOptions::default().file_bytes,
+            space: SpaceLimits {
+                low: limits::SPACE_LOW_BYTES,
+                stop: limits::SPACE_STOP_BYTES,
+                ballast: BALLAST_BYTES,
+            },
         }
     }
 }

@@ -122,7 +122,7 @@ async fn instance(
         let problem = json!({ "error": "no such instance" });
         return as_json(StatusCode::NOT_FOUND, &problem);
     };
-    let status = instance.status.borrow().clone();
+    let status = instance.status_now();
     let runs = status.state == SourceState::Running;
     let code = if runs {
         StatusCode::OK

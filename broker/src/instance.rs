@@ -39,6 +39,7 @@ use crate::{
     config::InstanceConfig,
     fetch_wait::FetchWaits,
     metrics::{InstanceLogMetrics, KeeperMetrics},
+    space::watch::SpaceView,
 };
 
 /// What the rest of the broker may see of an instance.
@@ -50,8 +51,20 @@ pub struct InstanceView {
     pub number: InstanceNumber,
     /// Its log, for readers.
     pub log: Arc<Log>,
-    /// How its capture is.
+    /// How its capture is, by the source alone.
     pub status: watch::Receiver<SourceStatus>,
+    pub(crate) space: SpaceView,
+    /// Free bytes below which capture waits.
+    pub(crate) space_stop: u64,
+}
+
+impl InstanceView {
+    /// How its capture is: the source's status, or that the disk is full.
+    #[must_use]
+    pub fn status_now(&self) -> SourceStatus {
+        let status = self.status.borrow().clone();
+        self.space.shown(status, self.space_stop)
+    }
 }
 
 /// What an instance needs of the broker.
@@ -63,6 +76,8 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: InstanceLogMetrics,
     pub(crate) keeper_metrics: KeeperMetrics,
     pub(crate) sync_min_interval: std::time::Duration,
+    pub(crate) space: SpaceView,
+    pub(crate) space_stop: u64,
     pub(crate) stop: watch::Receiver<bool>,
     /// Where a log thread says that the log failed: the process must not go on as if it worked.
     pub(crate) failed: watch::Sender<Option<String>>,
@@ -144,6 +159,8 @@ pub(crate) fn start(
         number,
         log,
         status: source.status(),
+        space: surroundings.space.clone(),
+        space_stop: surroundings.space_stop,
     };
     let registrar = Registrar::new(number, feeds);
     let writer = Writer::new(

@@ -34,6 +34,7 @@ mod http;
 mod metrics;
 mod running;
 mod server;
+pub mod space;
 mod start;
 mod stop;
 

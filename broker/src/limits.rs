@@ -96,6 +96,21 @@ pub const LOG_WINDOW: Duration = Duration::from_secs(10);
 /// A sync starts no sooner than this after the last one started (design section 3, point 3).
 pub const SYNC_MIN_INTERVAL: Duration = Duration::from_millis(1);
 
+/// How often the free space is looked at.
+pub const SPACE_POLL: Duration = Duration::from_secs(1);
+
+/// Free bytes below which the oldest records should go, by default.
+pub const SPACE_LOW_BYTES: u64 = 1 << 30;
+
+/// Free bytes below which capture waits, by default: four journal files, so that sled and the catalog can go on.
+pub const SPACE_STOP_BYTES: u64 = 256 << 20;
+
+/// Free bytes below which the ballast is given up, so that sled and the catalog can go on.
+pub const SPACE_CRITICAL_BYTES: u64 = 8 << 20;
+
+/// Pause after space was refused that seemed to be there, and between attempts to make the ballast.
+pub const SPACE_RETRY: Duration = Duration::from_secs(10);
+
 /// Topic name, bytes (Kafka's `Topic.MAX_NAME_LENGTH`).
 pub const TOPIC_NAME_BYTES: usize = 249;
 

@@ -71,6 +71,8 @@ names! {
     LOG_START_OFFSET "headwater_log_start_offset" "First offset of a topic, for the first 1,000 topics"
     LOG_RING_BYTES "headwater_log_ring_bytes" "Newest batches held in memory"
     LOG_END_OFFSET "headwater_log_end_offset" "High watermark of a topic, for the first 1,000 topics"
+    DISK_FREE "headwater_disk_free_bytes" "Bytes that the data directory's file system has left"
+    DISK_STATE "headwater_disk_state" "1 for the state of the space: ok, low, stopped"
     KAFKA_CONNECTIONS "headwater_kafka_connections" "Kafka connections open"
     KAFKA_REQUESTS "headwater_kafka_requests" "Kafka requests taken"
     KAFKA_FETCHED_BYTES "headwater_kafka_fetched_bytes" "Record bytes answered to fetches"

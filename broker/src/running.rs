@@ -30,6 +30,8 @@ pub struct RunningBroker {
     pub(crate) http: JoinHandle<()>,
     pub(crate) instances: Vec<RunningInstance>,
     pub(crate) servers: JoinSet<()>,
+    /// Looks at the free space.
+    pub(crate) watching: JoinHandle<()>,
     pub(crate) stop: watch::Sender<bool>,
     /// One line once the log of an instance failed.
     pub(crate) failure: watch::Receiver<Option<String>>,
@@ -149,6 +151,7 @@ impl RunningBroker {
         let ((), closed) = tokio::join!(drained, closed);
         Arc::clone(&self.shared.groups).stop().await;
         self.http.abort();
+        self.watching.abort();
         // The router holds the data directory; a cancelled task is an error of no interest.
         drop(self.http.await);
         info!("stopped");

@@ -1,7 +1,7 @@
 //! How a broker comes up: data directory, logs, instances, sockets, in this order. What fails first is told, and
 //! what was started before is stopped by being dropped.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
 
 use headwater_protocol::batch::Compression;
 use headwater_storage::{
@@ -11,7 +11,7 @@ use headwater_storage::{
 use prometheus_client::registry::Registry;
 use tokio::{
     sync::{Semaphore, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tracing::warn;
 
@@ -19,7 +19,7 @@ use crate::{
     auth::{Auth, NoRandom},
     certificate::Certificate,
     clock::Clock,
-    config::{self, BrokerConfig, FeedConfig, InstanceConfig, ListenerConfig},
+    config::{self, BrokerConfig, FeedConfig, InstanceConfig, ListenerConfig, StorageConfig},
     context::Shared,
     fetch_session::FetchSessions,
     fetch_wait::FetchWaits,
@@ -32,6 +32,7 @@ use crate::{
     },
     running::RunningBroker,
     server::Listener,
+    space::{self, watch::SpaceView},
 };
 
 /// Starts brokers.
@@ -116,10 +117,10 @@ impl Broker {
         });
 
         let mut instances = Vec::new();
+        let space = SpaceView::new();
         for instance in config.instances {
             let metrics = (log_metrics.of(&instance.name), keepers.of(&instance.name));
-            let interval = config.storage.sync_min_interval;
-            let surroundings = surroundings(&shared, metrics, interval, &failed);
+            let surroundings = surroundings(&shared, metrics, (&config.storage, &space), &failed);
             instances.push(start_instance(instance, &mut logs, surroundings)?);
         }
         close_unused(logs)?;
@@ -127,7 +128,8 @@ impl Broker {
             .iter()
             .map(|instance| instance.view.clone())
             .collect();
-        registry.register_collector(Box::new(Pulled::new(&shared, views.clone())));
+        let watching = watch_space(&shared, &config.storage, &space);
+        registry.register_collector(Box::new(Pulled::new(&shared, views.clone(), space)));
 
         let http_address = http.tcp_address();
         let addresses = listeners.iter().map(Listener::address).collect();
@@ -146,6 +148,7 @@ impl Broker {
             http,
             instances,
             servers,
+            watching,
             stop,
             failure,
             shared,
@@ -188,7 +191,7 @@ fn auth(config: &BrokerConfig, directory: &Arc<DataDirectory>) -> Result<Auth, S
 fn surroundings(
     shared: &Shared,
     (metrics, keeper_metrics): (InstanceLogMetrics, KeeperMetrics),
-    sync_min_interval: Duration,
+    (config, space): (&StorageConfig, &SpaceView),
     failed: &watch::Sender<Option<String>>,
 ) -> Surroundings {
     Surroundings {
@@ -197,10 +200,22 @@ fn surroundings(
         waits: Arc::clone(&shared.waits),
         metrics,
         keeper_metrics,
-        sync_min_interval,
+        sync_min_interval: config.sync_min_interval,
+        space: space.clone(),
+        space_stop: config.space.stop,
         stop: shared.stop.clone(),
         failed: failed.clone(),
     }
+}
+
+fn watch_space(shared: &Shared, config: &StorageConfig, space: &SpaceView) -> JoinHandle<()> {
+    tokio::spawn(space::watch::run(
+        space.clone(),
+        config.space,
+        Arc::clone(&shared.directory),
+        shared.logs.values().cloned().collect(),
+        shared.clock,
+    ))
 }
 
 fn serve(listeners: Vec<Listener>, shared: &Arc<Shared>) -> JoinSet<()> {
@@ -221,6 +236,8 @@ async fn open(
     let mut options = StoreOptions::default();
     options.journal.ring_bytes = config.storage.ring_bytes;
     options.cache_bytes = config.storage.cache_bytes;
+    options.journal.file_bytes = config.storage.file_bytes;
+    options.ballast_bytes = config.storage.space.ballast;
     let names: Vec<String> = config
         .instances
         .iter()

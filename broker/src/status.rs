@@ -11,11 +11,17 @@ pub struct Lag {
     pub seconds: f64,
 }
 
+/// Bytes of the source's log that are not known to be durable here, as far as the source has told.
+#[must_use]
+pub fn known_lag(status: &SourceStatus) -> u64 {
+    let known_end = status.source_end_lsn.max(status.received_lsn);
+    known_end.saturating_sub(status.confirmed_lsn)
+}
+
 /// The lag as of `now_ms`, unix ms. A source that cannot be reached shows what was known last.
 #[must_use]
 pub fn lag(status: &SourceStatus, now_ms: i64) -> Lag {
-    let known_end = status.source_end_lsn.max(status.received_lsn);
-    let bytes = known_end.saturating_sub(status.confirmed_lsn);
+    let bytes = known_lag(status);
     let since_commit_ms = status
         .counters
         .last_commit_time_ms

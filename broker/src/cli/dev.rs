@@ -107,7 +107,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         connections: ConnectionConfig::default(),
         operator: None,
         http_listen: Some(args.http),
-        storage: StorageConfig::default(),
+        storage: storage(temporary.is_some()),
         instances: vec![instance],
     };
     Ok(Dev {
@@ -115,6 +115,15 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         temporary,
         source,
     })
+}
+
+/// A directory that is gone at the end is not opened on a full disk.
+fn storage(is_temporary: bool) -> StorageConfig {
+    let mut storage = StorageConfig::default();
+    if is_temporary {
+        storage.space.ballast = 0;
+    }
+    storage
 }
 
 /// Runs until a signal comes, the log fails, or the source turns out to be unusable at the first attempt.
@@ -155,6 +164,7 @@ async fn unusable(broker: &RunningBroker) -> String {
             | SourceState::NeedsResync { .. }
             | SourceState::SourceMisconfigured { .. }
             | SourceState::SourceRefused { .. } => return told(&state),
+            SourceState::DiskFull { .. } => {}
         }
         if status.changed().await.is_err() {
             return std::future::pending().await;

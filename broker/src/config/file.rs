@@ -152,6 +152,9 @@ struct Storage {
     sync_min_interval: Option<DurationText>,
     ring_bytes: Option<SizeText>,
     cache_bytes: Option<SizeText>,
+    space_low_bytes: Option<SizeText>,
+    space_stop_bytes: Option<SizeText>,
+    ballast_bytes: Option<SizeText>,
 }
 
 #[derive(Debug, Deserialize)]

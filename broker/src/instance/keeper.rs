@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, time::timeout};
 use tracing::{debug, error, info, warn};
 
 use super::{Surroundings, farewell::Farewell};
-use crate::{metrics::KeeperMetrics, stop::stopped};
+use crate::{limits::SPACE_POLL, metrics::KeeperMetrics, stop::stopped};
 
 /// The thread's state.
 #[derive(Debug)]
@@ -17,6 +17,16 @@ pub(super) struct KeeperThread {
     keeper: Keeper,
     metrics: KeeperMetrics,
     surroundings: Surroundings,
+    /// When files were last deleted for space.
+    spaced_at: Duration,
+}
+
+/// After files were deleted for space, the space is looked at again before more go.
+const SPACE_SETTLES: Duration = SPACE_POLL.saturating_mul(3);
+
+fn is_for_space(event: &KeeperEvent) -> bool {
+    let space = DeletedBecause::Space;
+    matches!(event, KeeperEvent::Deleted { because, .. } if *because == space)
 }
 
 impl KeeperThread {
@@ -31,6 +41,7 @@ impl KeeperThread {
             keeper,
             metrics,
             surroundings,
+            spaced_at: Duration::ZERO,
         }
     }
 
@@ -50,8 +61,14 @@ impl KeeperThread {
     fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
         let clock = self.surroundings.clock;
         while !*self.surroundings.stop.borrow() {
+            let wanted = self.surroundings.space.now().wanted;
+            let has_looked = clock.monotonic() >= self.spaced_at + SPACE_SETTLES;
+            self.keeper.want_space(if has_looked { wanted } else { 0 });
             let step = self.keeper.step(clock.now())?;
             if let Some(event) = step.event {
+                if is_for_space(&event) {
+                    self.spaced_at = clock.monotonic();
+                }
                 self.tell(&event);
             }
             self.rest(runtime, step.rest);
@@ -120,5 +137,6 @@ fn reason(because: DeletedBecause) -> &'static str {
     match because {
         DeletedBecause::Age => "age",
         DeletedBecause::Size => "size",
+        DeletedBecause::Space => "space",
     }
 }

@@ -12,7 +12,7 @@ use headwater_storage::{
     CommitGroup, Journal, NewBatch, PositionChange, StorageError, TopicNumber,
 };
 use tokio::{runtime::Handle, time::timeout};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{
     SOURCE, Surroundings, farewell::Farewell, registrar::Registrar, source::RunningSource,
@@ -39,6 +39,14 @@ pub(super) struct Writer {
     records: u64,
     /// Whether the durable end moved since it was noted.
     unnoted: bool,
+}
+
+/// What became of what the source handed over.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    Done,
+    /// The broker stops while it waited for space: the open group is taken back.
+    Stopping,
 }
 
 /// What to do next.
@@ -88,9 +96,16 @@ impl Writer {
 
     fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
         loop {
+            if !self.has_space(runtime)? {
+                return self.close(runtime);
+            }
             self.pace();
             match runtime.block_on(self.step()) {
-                Step::Take(captured) => self.take(captured)?,
+                Step::Take(captured) => {
+                    if self.take(captured, runtime)? == Taken::Stopping {
+                        return self.close(runtime);
+                    }
+                }
                 Step::Idle => {
                     self.note_durable_end()?;
                     self.unnoted = false;
@@ -123,6 +138,7 @@ impl Writer {
 
     async fn step(&mut self) -> Step {
         let mut stop = self.surroundings.stop.clone();
+        let space = self.surroundings.space.clone();
         let unnoted = self.unnoted;
         let next = async {
             if !unnoted {
@@ -133,6 +149,8 @@ impl Writer {
         tokio::select! {
             biased;
             () = stopped(&mut stop) => Step::Stop,
+            // Then the loop waits for space, and takes nothing meanwhile.
+            () = space.short() => Step::Idle,
             next = next => match next {
                 Ok(Some(captured)) => Step::Take(captured),
                 Ok(None) => Step::SourceEnded,
@@ -141,14 +159,53 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, captured: Captured) -> Result<(), StorageError> {
+    /// Waits while the disk is full, which the instance's status tells. `false`: the broker stops.
+    fn has_space(&mut self, runtime: &Handle) -> Result<bool, StorageError> {
+        let space = self.surroundings.space.clone();
+        if space.is_enough() {
+            return Ok(true);
+        }
+        self.note_durable_end()?;
+        let mut stop = self.surroundings.stop.clone();
+        Ok(runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => false,
+                () = space.enough() => true,
+            }
+        }))
+    }
+
+    /// Waits until the journal has the space for its next step. `false`: the broker stops.
+    fn until_ready(
+        &mut self,
+        runtime: &Handle,
+        ready: impl Fn(&mut Journal) -> Result<(), StorageError>,
+    ) -> Result<bool, StorageError> {
+        loop {
+            match ready(&mut self.journal) {
+                Ok(()) => return Ok(true),
+                Err(StorageError::NoSpace(why)) => {
+                    warn!(instance = self.instance, why, "no space for the log");
+                    self.surroundings.space.refuse();
+                }
+                Err(error) => return Err(error),
+            }
+            if !self.has_space(runtime)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn take(&mut self, captured: Captured, runtime: &Handle) -> Result<Taken, StorageError> {
         match captured {
             Captured::Tables(tables) => {
                 let directory = &self.surroundings.directory;
                 self.registrar
-                    .register(&tables, directory, &mut self.journal)
+                    .register(&tables, directory, &mut self.journal)?;
+                Ok(Taken::Done)
             }
-            Captured::Group(group) => self.append(group),
+            Captured::Group(group) => self.append(group, runtime),
             Captured::Rewind => {
                 debug!(
                     instance = self.instance,
@@ -156,12 +213,13 @@ impl Writer {
                 );
                 self.appended.clear();
                 self.records = 0;
-                self.journal.rewind()
+                self.journal.rewind()?;
+                Ok(Taken::Done)
             }
         }
     }
 
-    fn append(&mut self, group: TransactionGroup) -> Result<(), StorageError> {
+    fn append(&mut self, group: TransactionGroup, runtime: &Handle) -> Result<Taken, StorageError> {
         let clock = self.surroundings.clock;
         for table in group.batches {
             let topic = self
@@ -179,26 +237,33 @@ impl Writer {
                 record_count: built.record_count,
                 max_timestamp: built.max_timestamp,
             };
+            let length = batch.bytes.len();
+            if !self.until_ready(runtime, |journal| journal.ready_to_append(length))? {
+                return Ok(Taken::Stopping);
+            }
             self.surroundings.metrics.appended(batch.bytes.len());
             *self.appended.entry(topic).or_default() += batch.bytes.len() as u64;
             self.records += u64::from(batch.record_count);
             self.journal.append(clock.now(), batch)?;
         }
         match group.commit {
-            Some(commit) => self.commit(commit),
-            None => Ok(()),
+            Some(commit) => self.commit(commit, runtime),
+            None => Ok(Taken::Done),
         }
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<(), StorageError> {
+    fn commit(&mut self, commit: Commit, runtime: &Handle) -> Result<Taken, StorageError> {
         let clock = self.surroundings.clock;
-        let started = clock.monotonic();
-        self.last_sync = Some(started);
         let group = CommitGroup {
             positions: vec![(SOURCE, PositionChange(commit.position.clone()))],
             commit_time_ms: commit.commit_time_ms,
             schema_version: self.surroundings.directory.catalog().schema_version(),
         };
+        if !self.until_ready(runtime, |journal| journal.ready_to_commit(&group))? {
+            return Ok(Taken::Stopping);
+        }
+        let started = clock.monotonic();
+        self.last_sync = Some(started);
         self.journal.commit(clock.now(), group)?;
         self.surroundings
             .waits
@@ -211,7 +276,8 @@ impl Writer {
         self.source.confirm(&commit.position);
         self.unnoted = true;
         self.journal.roll_if_due(clock.now())?;
-        self.note_durable_end()
+        self.note_durable_end()?;
+        Ok(Taken::Done)
     }
 
     /// Storage does it once a second at most.

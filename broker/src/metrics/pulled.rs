@@ -12,18 +12,23 @@ use prometheus_client::{
 
 use super::{
     BUILD, CACHE_BYTES, CACHE_HITS, CACHE_MISSES, CAPTURE_BYTES, CAPTURE_CONFIRMED, CAPTURE_DELAY,
-    CAPTURE_LAG_BYTES, CAPTURE_ROWS, CAPTURE_TABLES, CAPTURE_TRANSACTIONS, INSTANCE_STATE,
-    KAFKA_FETCH_SESSIONS, KAFKA_PARKED, KAFKA_UNSENT_BYTES, LOG_BYTES, LOG_END_OFFSET, LOG_FILES,
-    LOG_RING_BYTES, LOG_SEALED_BYTES, LOG_SEALED_FILES, LOG_START_OFFSET, Name, PROCESS_FILES,
-    PROCESS_MEMORY,
+    CAPTURE_LAG_BYTES, CAPTURE_ROWS, CAPTURE_TABLES, CAPTURE_TRANSACTIONS, DISK_FREE, DISK_STATE,
+    INSTANCE_STATE, KAFKA_FETCH_SESSIONS, KAFKA_PARKED, KAFKA_UNSENT_BYTES, LOG_BYTES,
+    LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, LOG_SEALED_BYTES, LOG_SEALED_FILES,
+    LOG_START_OFFSET, Name, PROCESS_FILES, PROCESS_MEMORY,
 };
-use crate::{context::Shared, instance::InstanceView, status::lag};
+use crate::{
+    context::Shared,
+    instance::InstanceView,
+    space::{SpaceState, watch::SpaceView},
+    status::lag,
+};
 
 /// Topics whose ends are told; more would make every scrape a large one.
 const TOPICS_MAX: usize = 1_000;
 
 /// Every state there is, so that one that is over reads 0.
-const STATES: [&str; 8] = [
+const STATES: [&str; 9] = [
     "starting",
     "waiting_for_slot",
     "running",
@@ -31,6 +36,7 @@ const STATES: [&str; 8] = [
     "needs_resync",
     "source_misconfigured",
     "source_refused",
+    "disk_full",
     "stopped",
 ];
 
@@ -39,6 +45,7 @@ const STATES: [&str; 8] = [
 pub(crate) struct Pulled {
     shared: Arc<Shared>,
     instances: Vec<InstanceView>,
+    space: SpaceView,
 }
 
 /// A figure of a log.
@@ -47,10 +54,15 @@ type Figure = fn(&LogStats) -> u64;
 type Pairs<'a> = Vec<(&'a str, f64)>;
 
 impl Pulled {
-    pub(crate) fn new(shared: &Arc<Shared>, instances: Vec<InstanceView>) -> Self {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        instances: Vec<InstanceView>,
+        space: SpaceView,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             instances,
+            space,
         }
     }
 
@@ -59,7 +71,7 @@ impl Pulled {
         let statuses: Vec<(&str, SourceStatus)> = self
             .instances
             .iter()
-            .map(|instance| (instance.name.as_str(), instance.status.borrow().clone()))
+            .map(|instance| (instance.name.as_str(), instance.status_now()))
             .collect();
         let each = |value: &dyn Fn(&SourceStatus) -> u64| -> Vec<(&str, u64)> {
             statuses
@@ -155,6 +167,14 @@ impl Pulled {
     }
 
     fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let space = self.space.now();
+        gauge(encoder, DISK_FREE, space.free)?;
+        let mut metric = describe(encoder, DISK_STATE, MetricType::Gauge)?;
+        for state in [SpaceState::Ok, SpaceState::Low, SpaceState::Stopped] {
+            let value = i64::from(space.state == state);
+            let labels = [("state", state.name())];
+            ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+        }
         gauge(encoder, KAFKA_PARKED, self.shared.waits.parked() as u64)?;
         let sessions = self.shared.fetch_sessions.count();
         gauge(encoder, KAFKA_FETCH_SESSIONS, sessions as u64)?;

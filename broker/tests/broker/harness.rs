@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) dts: bool,
     /// Its topic, if not `shop`.
     pub(crate) dts_prefix: Option<String>,
+    pub(crate) storage: Option<StorageConfig>,
 }
 
 impl Harness {
@@ -170,7 +171,7 @@ pub(crate) async fn start_on(
         telemetry::init(&telemetry::LogConfig::default(), std::io::stderr);
     }
     let (feeder, source) = channel(4, running_status());
-    let mut storage = StorageConfig::default();
+    let mut storage = settings.storage.unwrap_or_default();
     storage.ring_bytes = settings.ring_bytes.unwrap_or(storage.ring_bytes);
     let mut feeds = vec![FeedConfig {
         compression: settings.compression,

@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod check_data;
 mod command_line;
 mod compression;
 mod configuration;
@@ -16,6 +17,7 @@ mod data_directory;
 mod dts;
 mod fetch;
 mod fetch_session;
+mod full_disk;
 mod group_operations;
 mod group_versions;
 mod groups;

@@ -53,6 +53,14 @@ pub enum SourceState {
         /// What to do.
         fix: String,
     },
+    /// There is no space for what would be captured: nothing is asked of the source until there is. Only the owner of
+    /// the log can tell, so it is never a source's own state.
+    DiskFull {
+        /// How much is free, and how much the source holds meanwhile.
+        reason: String,
+        /// What to do.
+        fix: String,
+    },
     /// Ended on request.
     Stopped,
 }
@@ -68,6 +76,7 @@ impl SourceState {
             Self::NeedsResync { .. } => "needs_resync",
             Self::SourceMisconfigured { .. } => "source_misconfigured",
             Self::SourceRefused { .. } => "source_refused",
+            Self::DiskFull { .. } => "disk_full",
             Self::Stopped => "stopped",
         }
     }
@@ -79,7 +88,8 @@ impl SourceState {
             | Self::Reconnecting { reason, .. }
             | Self::NeedsResync { reason, .. }
             | Self::SourceMisconfigured { reason, .. }
-            | Self::SourceRefused { reason, .. } => Some(reason),
+            | Self::SourceRefused { reason, .. }
+            | Self::DiskFull { reason, .. } => Some(reason),
             Self::Starting | Self::Running | Self::Stopped => None,
         }
     }
@@ -89,7 +99,8 @@ impl SourceState {
         match self {
             Self::NeedsResync { fix, .. }
             | Self::SourceMisconfigured { fix, .. }
-            | Self::SourceRefused { fix, .. } => Some(fix.as_str()).filter(|fix| !fix.is_empty()),
+            | Self::SourceRefused { fix, .. }
+            | Self::DiskFull { fix, .. } => Some(fix.as_str()).filter(|fix| !fix.is_empty()),
             Self::Starting
             | Self::WaitingForSlot { .. }
             | Self::Running

@@ -53,7 +53,7 @@ impl Report {
         let Some(instance) = broker.instances().next() else {
             return Vec::new();
         };
-        let status = instance.status.borrow().clone();
+        let status = instance.status_now();
         let mut lines: Vec<String> = self.state_news(&status).into_iter().collect();
         lines.extend(self.warning_news(&status));
         if status.state == SourceState::Running {

@@ -13,11 +13,15 @@ use super::{
     Columns, Feed, File, Format, Instance, Layout, Loaded, PresetName, Retention, Source, Storage,
     Tables, kafka::connections,
 };
-use crate::config::{
-    BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig,
-    StorageConfig, check_listeners, check_name, error::ConfigError, unit::DurationText,
-};
 use crate::limits::RETENTION_BYTES_MIN;
+use crate::{
+    config::{
+        BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig, StorageConfig, check_listeners, check_name,
+        error::ConfigError,
+        unit::{DurationText, SizeText},
+    },
+    space::SpaceLimits,
+};
 
 /// Prefixes that are taken: a stream may have the prefix of topics per table, whose names go on behind it.
 type Prefixes = HashSet<(encode::Layout, String)>;
@@ -54,12 +58,38 @@ impl Checker<'_> {
             connections: connections(&file.kafka),
             operator: self.operator(file.kafka.operator.as_ref())?,
             http_listen,
-            storage: storage(&file.storage),
+            storage: self.storage(&file.storage)?,
             instances: self.instances(file.instances)?,
         };
         Ok(Loaded {
             broker,
             log: file.log,
+        })
+    }
+
+    fn storage(&self, storage: &Storage) -> Result<StorageConfig, ConfigError> {
+        let default = StorageConfig::default();
+        let space = space(storage, default.space);
+        if space.stop > space.low {
+            return Err(ConfigError::whole(
+                self.path,
+                format!(
+                    "storage.space_stop_bytes ({} bytes) is above storage.space_low_bytes ({} bytes): capture would stop \
+                     before the oldest records are deleted; make it smaller",
+                    space.stop, space.low
+                ),
+            ));
+        }
+        Ok(StorageConfig {
+            sync_min_interval: storage
+                .sync_min_interval
+                .map_or(default.sync_min_interval, |text| text.0),
+            ring_bytes: storage.ring_bytes.map_or(default.ring_bytes, |text| text.0),
+            cache_bytes: storage
+                .cache_bytes
+                .map_or(default.cache_bytes, |text| text.0),
+            space,
+            ..default
         })
     }
 
@@ -327,15 +357,11 @@ impl Checker<'_> {
     }
 }
 
-fn storage(storage: &Storage) -> StorageConfig {
-    let default = StorageConfig::default();
-    StorageConfig {
-        sync_min_interval: storage
-            .sync_min_interval
-            .map_or(default.sync_min_interval, |text| text.0),
-        ring_bytes: storage.ring_bytes.map_or(default.ring_bytes, |text| text.0),
-        cache_bytes: storage
-            .cache_bytes
-            .map_or(default.cache_bytes, |text| text.0),
+fn space(storage: &Storage, default: SpaceLimits) -> SpaceLimits {
+    let bytes = |text: Option<SizeText>, default| text.map_or(default, |text| text.0 as u64);
+    SpaceLimits {
+        low: bytes(storage.space_low_bytes, default.low),
+        stop: bytes(storage.space_stop_bytes, default.stop),
+        ballast: bytes(storage.ballast_bytes, default.ballast),
     }
 }

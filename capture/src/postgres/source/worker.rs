@@ -127,7 +127,8 @@ fn log_state(instance: &str, state: &SourceState) {
         }
         SourceState::NeedsResync { .. }
         | SourceState::SourceMisconfigured { .. }
-        | SourceState::SourceRefused { .. } => {
+        | SourceState::SourceRefused { .. }
+        | SourceState::DiskFull { .. } => {
             tracing::error!(instance, state = name, reason, fix, "source");
         }
     }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use headwater_storage::{
     CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Instance, Journal, JournalOptions,
-    Keeper, KeeperEvent, KeeperOptions, Log, Now, ReadError, Recovered, RetentionLimits,
-    SourceKind, StorageError, StoreOptions, Topic, TopicNumber,
+    Keeper, KeeperEvent, KeeperOptions, Log, Now, ReadError, Recovered, RetentionLimits, Schema,
+    SourceKind, StorageError, StoreOptions, TableIdentity, Topic, TopicNumber,
     catalog::random_id,
     disk::{SegmentStore, model::ModelDisk},
     meta::{MetaBatch, MetaStore, memory::MemoryMeta},
@@ -160,6 +160,17 @@ fn things() -> Vec<CatalogChange> {
     };
     let mut things = vec![CatalogChange::Instance(instance), CatalogChange::Feed(feed)];
     things.extend((1..=3).map(one));
+    // The commits name schema version 1.
+    things.push(CatalogChange::Schema(Schema {
+        version: 1,
+        instance: INSTANCE,
+        table: TableIdentity {
+            schema: "public".to_owned(),
+            name: "orders".to_owned(),
+            relation: 1,
+        },
+        definition: serde_json::json!({}),
+    }));
     things
 }
 

@@ -16,7 +16,8 @@ use super::{
 use crate::limits::RETENTION_BYTES_MIN;
 use crate::{
     config::{
-        BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig, StorageConfig, check_listeners, check_name,
+        BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig,
+        StorageConfig, check_listeners, check_name,
         error::ConfigError,
         unit::{DurationText, SizeText},
     },

@@ -160,7 +160,7 @@ fn a_client_is_told_what_it_does_not_know_and_nothing_else() {
     let mut session = FetchSession::new(1, false, &[topic("a", 0), topic("b", 0)]);
     let failed = FetchPartition {
         error_code: 1,
-        ..answer(10, b"")
+        ..answer(12, b"")
     };
     let moved_start = FetchPartition {
         log_start_offset: 4,

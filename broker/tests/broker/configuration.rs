@@ -50,6 +50,10 @@ name = "tables"
 
 [[instance.feed]]
 name = "more"
+
+[instance.retention]
+age = "2d"
+size = "1GiB"
 "#;
 
 #[test]
@@ -79,6 +83,9 @@ fn a_whole_file_is_understood() {
         .map(|feed| feed.prefix.as_str())
         .collect();
     assert_eq!(prefixes, ["shop", "shop-more"]);
+    let retention = loaded.instances[0].retention;
+    assert_eq!(retention.age, Duration::from_secs(2 * 86_400));
+    assert_eq!(retention.bytes, 1 << 30);
     let SourceConfig::Postgres(source) = &loaded.instances[0].source else {
         panic!("the source is a PostgreSQL database");
     };
@@ -314,6 +321,8 @@ const MISTAKES: &[Mistake] = &[
         40,
         &["dts-avro has no presets"],
     ),
+    ("\"2d\"", "\"0s\"", 41, &["retention age", "7d"]),
+    ("\"1GiB\"", "\"1MiB\"", 42, &["retention size", "256MiB"]),
 ];
 
 #[test]

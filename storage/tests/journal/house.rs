@@ -1,5 +1,7 @@
 //! A whole data directory on the modelled disk, with its keeper: what sealing and retention are tested on.
 
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use headwater_storage::{
@@ -220,16 +222,19 @@ impl Open {
     }
 }
 
+/// Base offset, records, highest timestamp, bytes.
+type StoredBatch = (i64, i64, i64, Vec<u8>);
+
 /// What the log must hold: the oracle's side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stored {
-    /// Base offset, records, highest timestamp and bytes of every batch ever stored, by topic.
-    pub(crate) batches: BTreeMap<u32, Vec<(i64, i64, i64, Vec<u8>)>>,
+    /// Every batch ever stored, by topic.
+    pub(crate) batches: BTreeMap<u32, Vec<StoredBatch>>,
     pub(crate) ends: BTreeMap<u32, i64>,
     /// Time of each commit, and the ends after it.
     pub(crate) commits: Vec<(i64, BTreeMap<u32, i64>)>,
     /// With the group whose commit was under way.
-    pub(crate) attempted: Option<Box<Stored>>,
+    pub(crate) attempted: Option<Box<Self>>,
 }
 
 impl Stored {
@@ -246,8 +251,7 @@ impl Stored {
 
     /// The batch that holds `offset`.
     pub(crate) fn batch(&self, number: u32, offset: i64) -> &[u8] {
-        let holds =
-            |batch: &&(i64, i64, i64, Vec<u8>)| (batch.0..batch.0 + batch.1).contains(&offset);
+        let holds = |batch: &&StoredBatch| (batch.0..batch.0 + batch.1).contains(&offset);
         &self.batches[&number]
             .iter()
             .find(holds)

@@ -27,9 +27,12 @@ fn fill(open: &mut Open, expected: &mut Stored, seeds: std::ops::Range<u64>, sec
 }
 
 fn deleted(events: &[KeeperEvent]) -> u64 {
-    let files = events.iter().map(|event| match event {
-        KeeperEvent::Deleted { files, .. } => *files,
-        _ => 0,
+    let files = events.iter().map(|event| {
+        if let KeeperEvent::Deleted { files, .. } = event {
+            *files
+        } else {
+            0
+        }
     });
     files.sum()
 }
@@ -70,14 +73,15 @@ fn the_size_limit_deletes_the_oldest_and_says_what_was_lost() {
     let mut expected = Stored::default();
     fill(&mut open, &mut expected, 1..60, 0);
     let events = open.keep(100).expect("keeps");
-    let lost = events.iter().filter_map(|event| match event {
-        KeeperEvent::Deleted {
+    let lost = events.iter().filter_map(|event| {
+        let KeeperEvent::Deleted {
             because, ranges, ..
-        } => {
-            assert_eq!(*because, DeletedBecause::Size);
-            ranges.iter().find(|range| range.topic == topic(1))
-        }
-        _ => None,
+        } = event
+        else {
+            return None;
+        };
+        assert_eq!(*because, DeletedBecause::Size);
+        ranges.iter().find(|range| range.topic == topic(1))
     });
     let lost: Vec<_> = lost.map(|range| (range.from, range.to)).collect();
     let start = open.log.ends(topic(1)).expect("is known").start;

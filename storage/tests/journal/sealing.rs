@@ -16,9 +16,12 @@ fn fill(open: &mut Open, expected: &mut Stored, seeds: std::ops::Range<u64>) {
 }
 
 fn sealed(events: &[KeeperEvent]) -> Vec<u64> {
-    let sealed = events.iter().filter_map(|event| match event {
-        KeeperEvent::Sealed { file, .. } => Some(*file),
-        _ => None,
+    let sealed = events.iter().filter_map(|event| {
+        if let KeeperEvent::Sealed { file, .. } = event {
+            Some(*file)
+        } else {
+            None
+        }
     });
     sealed.collect()
 }

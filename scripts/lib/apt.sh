@@ -35,3 +35,8 @@ install_postgres15() {
   as_root cp "$kept" "$setting"
   rm -f "$kept"
 }
+
+install_java_tools() {
+  have javac || install_packages 'a JDK' default-jdk-headless
+  have mvn || install_packages 'Maven' maven
+}

@@ -1,4 +1,4 @@
-# What lives in .local/: a second PostgreSQL, and the Kafka clients of other languages. Sourced by
+# What lives in .local/: a second PostgreSQL, the Kafka clients of other languages, and Kafka itself. Sourced by
 # scripts/install, which sets $log. Every function leaves a finished thing or nothing: work is done in a
 # temporary place beside it and renamed.
 
@@ -61,6 +61,19 @@ install_java_client() {
     fail_with_log "javac failed on tests/$1/src"
   touch "$java/complete"
   say "installed Java libraries of tests/$1 (.local/$1)"
+}
+
+# The broker itself, for the benches: .local/kafka-VERSION/lib, 54 MB.
+install_kafka() {
+  local home="$local_dir/kafka-$kafka_version"
+  if [ -e "$home/complete" ]; then return; fi
+  rm -rf "$home"
+  mkdir -p "$home"
+  mvn -q -B -f "$root/tests/kafka/pom.xml" "-Dkafka.version=$kafka_version" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$home/lib" >"$log" 2>&1 </dev/null ||
+    fail_with_log "Maven could not bring Apache Kafka $kafka_version"
+  touch "$home/complete"
+  say "installed Apache Kafka $kafka_version (.local/kafka-$kafka_version)"
 }
 
 install_cargo_fuzz() {

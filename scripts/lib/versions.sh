@@ -6,3 +6,4 @@ postgres18_version='18.4.0-beta.17'
 python_packages=('confluent-kafka==2.16.0' 'kafka-python==2.0.2' 'fastavro==1.8.3')
 cargo_fuzz_version='0.13.2'
 # kafka-clients and slf4j-nop: tests/java/pom.xml; the SDK of DTS: tests/java-dts/pom.xml
+kafka_version='4.3.0' # the broker that scripts/bench --vs kafka measures

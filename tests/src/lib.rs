@@ -3,7 +3,7 @@
 //! - [`harness`] starts and ends processes: PostgreSQL, headwater, kcat, the Python and the Java client.
 //! - [`wire`] is a raw Kafka client, for what stock clients hide.
 //! - [`change`], [`witness`], [`oracle`], [`tape`] judge a log: the database's own history against what was read.
-//! - [`workload`] is a seeded load of transactions for the kill loop.
+//! - [`workload`] is a seeded load of transactions; [`torture`] runs it through kills, power cuts and full disks.
 //!
 //! It fails by panicking, with the logs of the processes concerned in the message.
 
@@ -18,6 +18,7 @@ pub mod harness;
 pub mod oracle;
 pub mod random;
 pub mod tape;
+pub mod torture;
 pub mod wire;
 pub mod witness;
 pub mod workload;

@@ -21,6 +21,8 @@ struct Seen {
     hashes: Vec<u64>,
     /// The highest high watermark that was told.
     high_watermark: i64,
+    /// The highest log start that was told.
+    log_start: i64,
 }
 
 impl Tape {
@@ -71,6 +73,20 @@ impl Tape {
             ));
         }
         seen.high_watermark = high_watermark;
+        Ok(())
+    }
+
+    /// Remembers a log start (the offset of the first record there is).
+    ///
+    /// # Errors
+    /// One below an earlier one: what was deleted is back.
+    pub fn observe_log_start(&mut self, topic: &str, log_start: i64) -> Result<(), String> {
+        let seen = self.topics.entry(topic.to_owned()).or_default();
+        if log_start < seen.log_start {
+            let before = seen.log_start;
+            return Err(format!("{topic}: log start {log_start} after {before}"));
+        }
+        seen.log_start = log_start;
         Ok(())
     }
 
@@ -143,5 +159,13 @@ mod tests {
             tape.observe_high_watermark("u", 0).is_err(),
             "below a record that was read"
         );
+    }
+
+    #[test]
+    fn a_log_start_never_goes_back() {
+        let mut tape = Tape::default();
+        tape.observe_log_start("t", 3).unwrap();
+        tape.observe_log_start("t", 3).unwrap();
+        assert!(tape.observe_log_start("t", 2).is_err());
     }
 }

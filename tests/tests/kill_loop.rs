@@ -10,8 +10,6 @@
 //! A run is made of rounds of 20 kills over the same data directory. At the end of each the writers rest and the
 //! round is judged (`headwater_tests::torture`).
 
-#![expect(clippy::print_stderr, reason = "a long run tells how it goes")]
-
 use std::{thread, time::Duration};
 
 use headwater_tests::{

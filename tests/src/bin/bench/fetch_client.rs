@@ -11,6 +11,9 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use super::batch_place::end_offset;
+use super::kafka_frame::{Frame, Reader, invalid};
+
 const FETCH: i16 = 1;
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
@@ -20,12 +23,6 @@ const API_VERSIONS: i16 = 18;
 pub(crate) const FETCH_BYTES: i32 = 1 << 20;
 /// The largest response that is believed: a fetch of 1 MiB may exceed it by one batch.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
-
-/// Bytes of a v2 batch in front of its records.
-const BATCH_HEADER_BYTES: usize = 61;
-/// Base offset and length, which the length does not count.
-const BATCH_LENGTH_PREFIX: usize = 12;
-const LAST_OFFSET_DELTA_AT: usize = 23;
 
 /// One connection to one broker.
 #[derive(Debug)]
@@ -38,7 +35,6 @@ pub(crate) struct FetchClient {
 /// What a Fetch brought.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fetched<'a> {
-    pub(crate) high_watermark: i64,
     /// Where the next Fetch continues: behind the last batch received, or the offset asked for.
     pub(crate) next_offset: i64,
     /// The whole batches received.
@@ -63,7 +59,7 @@ impl FetchRequest {
         frame.i32(1);
         frame.i32(FETCH_BYTES);
         // Isolation level, session id, session epoch (-1: no session), one topic.
-        frame.bytes.push(0);
+        frame.i8(0);
         frame.i32(0);
         frame.i32(-1);
         frame.i32(1);
@@ -72,7 +68,7 @@ impl FetchRequest {
         frame.i32(1);
         frame.i32(0);
         frame.i32(-1);
-        let offset_at = frame.bytes.len();
+        let offset_at = frame.size();
         frame.i64(0);
         frame.i64(-1);
         frame.i32(FETCH_BYTES);
@@ -122,9 +118,8 @@ impl FetchClient {
         self.stream.write_all(request.with_offset(offset))?;
         self.receive()?;
         let mut reader = Reader(&self.response[..self.response_bytes]);
-        let (high_watermark, batches) = reader.fetch_response()?;
+        let batches = reader.fetch_response()?;
         Ok(Fetched {
-            high_watermark,
             next_offset: end_offset(batches)?.unwrap_or(offset),
             batches,
             response_bytes: self.response_bytes + 4,
@@ -182,6 +177,14 @@ impl FetchClient {
         Ok(self.response_bytes)
     }
 
+    /// Asks for one topic, which Kafka makes if it is missing (`auto.create.topics.enable`).
+    pub(crate) fn metadata_of(&mut self, topic: &str) -> io::Result<()> {
+        let mut frame = Frame::new(METADATA, 1);
+        frame.i32(1);
+        frame.string(topic);
+        self.call(frame)
+    }
+
     fn call(&mut self, frame: Frame) -> io::Result<()> {
         self.stream.write_all(&frame.finish())?;
         self.receive()
@@ -200,205 +203,5 @@ impl FetchClient {
         self.stream.read_exact(&mut self.response[..length])?;
         self.response_bytes = length;
         Ok(())
-    }
-}
-
-/// The base offset and size of each batch in `batches`, which must be whole.
-pub(crate) fn batch_index(batches: &[u8]) -> io::Result<Vec<BatchPlace>> {
-    let mut places = Vec::new();
-    let mut at = 0;
-    while at < batches.len() {
-        let place = batch_at(batches, at)?;
-        at += place.size;
-        places.push(place);
-    }
-    Ok(places)
-}
-
-/// Where a batch lies and which offsets it holds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BatchPlace {
-    pub(crate) at: usize,
-    pub(crate) size: usize,
-    pub(crate) base_offset: i64,
-    /// Behind its last record.
-    pub(crate) end_offset: i64,
-}
-
-fn end_offset(batches: &[u8]) -> io::Result<Option<i64>> {
-    let mut at = 0;
-    let mut end = None;
-    while at < batches.len() {
-        let place = batch_at(batches, at)?;
-        at += place.size;
-        end = Some(place.end_offset);
-    }
-    Ok(end)
-}
-
-fn batch_at(batches: &[u8], at: usize) -> io::Result<BatchPlace> {
-    let cut = || invalid("a batch that is cut short".to_owned());
-    let rest = batches.get(at..).ok_or_else(cut)?;
-    let header = rest.first_chunk::<BATCH_HEADER_BYTES>().ok_or_else(cut)?;
-    let mut reader = Reader(header);
-    let base_offset = reader.i64()?;
-    let size = usize::try_from(reader.i32()?)
-        .ok()
-        .and_then(|length| length.checked_add(BATCH_LENGTH_PREFIX))
-        .ok_or_else(cut)?;
-    if size < BATCH_HEADER_BYTES || size > rest.len() {
-        return Err(cut());
-    }
-    let last_offset_delta = Reader(&header[LAST_OFFSET_DELTA_AT..]).i32()?;
-    Ok(BatchPlace {
-        at,
-        size,
-        base_offset,
-        end_offset: base_offset + i64::from(last_offset_delta) + 1,
-    })
-}
-
-/// A request under construction: length, API key, version, correlation id, client id.
-struct Frame {
-    bytes: Vec<u8>,
-}
-
-impl Frame {
-    fn new(api_key: i16, version: i16) -> Self {
-        let mut frame = Self { bytes: vec![0; 4] };
-        frame.i16(api_key);
-        frame.i16(version);
-        frame.i32(1);
-        frame.string("headwater-bench");
-        frame
-    }
-
-    fn i16(&mut self, value: i16) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn i32(&mut self, value: i32) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn i64(&mut self, value: i64) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn string(&mut self, text: &str) {
-        let length = i16::try_from(text.len()).expect("topic and client names are short");
-        self.i16(length);
-        self.bytes.extend_from_slice(text.as_bytes());
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        let length = u32::try_from(self.bytes.len() - 4).expect("requests here are short");
-        self.bytes[..4].copy_from_slice(&length.to_be_bytes());
-        self.bytes
-    }
-}
-
-/// Takes fields off the front of a response.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    /// Fetch v11: the high watermark and the records of its one partition.
-    fn fetch_response(&mut self) -> io::Result<(i64, &'a [u8])> {
-        // Correlation id, throttle time.
-        self.i32()?;
-        self.i32()?;
-        let error = self.i16()?;
-        // Session id, one topic, its name, one partition, its index.
-        self.i32()?;
-        self.i32()?;
-        self.string()?;
-        self.i32()?;
-        self.i32()?;
-        let partition_error = self.i16()?;
-        if (error, partition_error) != (0, 0) {
-            return Err(invalid(format!("Fetch errors {error} {partition_error}")));
-        }
-        let high_watermark = self.i64()?;
-        // Last stable offset, log start offset.
-        self.i64()?;
-        self.i64()?;
-        let aborted_count = self.i32()?;
-        if aborted_count > 0 {
-            return Err(invalid(
-                "aborted transactions in a log without any".to_owned(),
-            ));
-        }
-        // Preferred read replica.
-        self.i32()?;
-        let size = usize::try_from(self.i32()?).unwrap_or(0);
-        Ok((high_watermark, self.take(size)?))
-    }
-
-    fn i16(&mut self) -> io::Result<i16> {
-        self.array().map(i16::from_be_bytes)
-    }
-
-    fn i32(&mut self) -> io::Result<i32> {
-        self.array().map(i32::from_be_bytes)
-    }
-
-    fn i64(&mut self) -> io::Result<i64> {
-        self.array().map(i64::from_be_bytes)
-    }
-
-    fn string(&mut self) -> io::Result<&'a [u8]> {
-        let length = usize::try_from(self.i16()?).unwrap_or(0);
-        self.take(length)
-    }
-
-    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let (value, rest) = self.0.split_first_chunk().ok_or_else(short)?;
-        self.0 = rest;
-        Ok(*value)
-    }
-
-    fn take(&mut self, size: usize) -> io::Result<&'a [u8]> {
-        let (value, rest) = self.0.split_at_checked(size).ok_or_else(short)?;
-        self.0 = rest;
-        Ok(value)
-    }
-}
-
-fn short() -> io::Error {
-    invalid("response is cut short".to_owned())
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("kafka: {text}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(base_offset: i64, last_offset_delta: i32, records_bytes: usize) -> Vec<u8> {
-        let mut bytes = vec![0; BATCH_HEADER_BYTES + records_bytes];
-        let length = i32::try_from(bytes.len() - BATCH_LENGTH_PREFIX).expect("short");
-        bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
-        bytes[8..12].copy_from_slice(&length.to_be_bytes());
-        bytes[LAST_OFFSET_DELTA_AT..LAST_OFFSET_DELTA_AT + 4]
-            .copy_from_slice(&last_offset_delta.to_be_bytes());
-        bytes
-    }
-
-    #[test]
-    fn batches_are_walked_by_their_headers() {
-        let bytes = [batch(10, 4, 100), batch(15, 0, 7)].concat();
-        let places = batch_index(&bytes).expect("whole batches");
-        assert_eq!(places.len(), 2);
-        assert_eq!((places[1].at, places[1].size), (161, 68));
-        assert_eq!((places[0].end_offset, places[1].end_offset), (15, 16));
-    }
-
-    #[test]
-    fn a_batch_that_is_cut_short_is_an_error() {
-        let bytes = batch(10, 4, 100);
-        assert!(batch_index(&bytes[..bytes.len() - 1]).is_err());
-        assert!(batch_index(&bytes[..20]).is_err());
     }
 }

@@ -13,6 +13,8 @@ use super::Failure;
 use super::database::Database;
 use super::fetch_client::FetchClient;
 use super::process::{self, Memory};
+use super::report::Cell;
+use super::stretch::Stretch;
 use super::workload;
 
 /// A running headwater; dropping it kills it.
@@ -46,6 +48,11 @@ impl Launch {
         Self { feeds, ..self }
     }
 
+    /// Where data directory and messages lie.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Starts the process and returns at once: it may not listen yet.
     pub(crate) fn spawn(&self) -> Headwater {
         let kafka_port = port::free();
@@ -71,16 +78,32 @@ impl Headwater {
         self.process.pid()
     }
 
-    pub(crate) fn kafka_port(&self) -> u16 {
-        self.kafka_port
-    }
-
     pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
         process::cpu_seconds(self.pid())
     }
 
     pub(crate) fn memory(&self) -> io::Result<Memory> {
         process::memory(self.pid())
+    }
+
+    /// The highest memory so far, in MB.
+    pub(crate) fn peak_cell(&self) -> io::Result<Cell> {
+        #[expect(clippy::cast_precision_loss, reason = "shown in megabytes")]
+        let megabytes = self.memory()?.peak as f64 / 1e6;
+        Ok(Cell::Number(megabytes, 1))
+    }
+
+    /// All of a topic that is there now. Waits until the topic is served.
+    pub(crate) fn stretch(&mut self, topic: &str) -> Result<Stretch, Failure> {
+        let mut client = self.connect()?;
+        let end = client.high_watermark(topic)?;
+        Ok(Stretch {
+            port: self.kafka_port,
+            pid: self.pid(),
+            topic: topic.to_owned(),
+            start: 0,
+            end: end.ok_or_else(|| format!("there is no topic {topic}"))?,
+        })
     }
 
     /// A connection as soon as the listener accepts, tried every millisecond.

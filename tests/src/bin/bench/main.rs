@@ -3,8 +3,10 @@
 //! `bench dts` drains the same with the feed dts beside tables.
 //! `bench capture` drains a PostgreSQL backlog, beside `pg_recvlogical` to /dev/null.
 //! `bench latency` takes the time from commit to consumer, beside a bare receipt plus one sync.
-//! `bench fetch` reads the newest batches, beside a loop that writes the same bytes from memory.
-//! `bench memory` and `bench start` print absolute figures. `bench all` is all of them.
+//! `bench fetch` reads the newest batches, and a log in the page cache, beside bare loops that write the same bytes.
+//! `bench cold` reads one of 200 topics from the disk, beside a topic that has its log to itself.
+//! `bench memory` and `bench start` print absolute figures. `bench all` is all of these.
+//! `bench kafka` puts Apache Kafka beside headwater, with the same records.
 //!
 //! Sides alternate (A B, B A, ...), ratios are taken pair by pair, and a table shows the median
 //! with the lowest and highest of them. CPU seconds come from procfs. Nothing here asserts a
@@ -23,20 +25,28 @@
 )]
 
 mod bare_loop;
+mod batch_place;
+mod big_log;
 mod capture;
+mod cold;
 mod database;
 mod dts;
 mod fetch;
 mod fetch_client;
 mod headwater;
+mod kafka;
+mod kafka_frame;
 mod latency;
 mod machine;
 mod memory;
 mod postgres_client;
 mod process;
+mod produce_client;
 mod report;
 mod sample;
 mod start;
+mod stretch;
+mod versus_kafka;
 mod workload;
 
 use std::path::PathBuf;
@@ -71,15 +81,23 @@ enum Bench {
     Dts,
     /// Commit to consumer, beside a bare receipt of the same commit plus one fdatasync.
     Latency,
-    /// Fetch from the ring, beside a bare loop that writes the same bytes from memory.
+    /// Fetch from the ring and from the page cache, beside bare loops that write the same bytes.
     Fetch,
+    /// One of 200 topics that were written by turns, from the disk, beside a topic that is alone in its log.
+    Cold,
     /// Resident memory: idle, and in a transaction of a million rows.
     Memory,
     /// Time from exec to the first answers: empty, and after kill -9 under load.
     Start,
+    /// Fetch, memory, start and recovery, beside Apache Kafka with the same records.
+    Kafka,
     /// The reference of `fetch`, as a process of its own.
     #[command(hide = true)]
-    BareLoop { batches: PathBuf, topic: String },
+    BareLoop {
+        batches: PathBuf,
+        topic: String,
+        from: bare_loop::From,
+    },
 }
 
 /// What a run may change. The defaults finish within twelve minutes on two cores.
@@ -103,6 +121,27 @@ struct Settings {
     /// How long one measurement of fetch runs.
     #[arg(long, global = true, default_value_t = 2)]
     fetch_seconds: u64,
+    /// Size of the log in the page cache.
+    #[arg(long, global = true, default_value_t = 1024)]
+    fetch_mebibytes: u64,
+    /// Size of each of the two logs of `cold`.
+    #[arg(long, global = true, default_value_t = 2048)]
+    cold_mebibytes: u64,
+    /// Size of the large logs of `start`.
+    #[arg(long, global = true, default_value_t = 4096)]
+    start_mebibytes: u64,
+    /// Size of the log that headwater and Kafka serve.
+    #[arg(long, global = true, default_value_t = 1024)]
+    kafka_mebibytes: u64,
+    /// Size of the log after kill -9 in the last row of `kafka`.
+    #[arg(long, global = true, default_value_t = 4096)]
+    kafka_large_mebibytes: u64,
+    /// Kafka's large log as well: it takes minutes.
+    #[arg(long, global = true)]
+    kafka_large: bool,
+    /// How long Kafka is read from before anything is timed.
+    #[arg(long, global = true, default_value_t = 60)]
+    kafka_warm_seconds: u64,
     /// How long headwater idles before its memory is read.
     #[arg(long, global = true, default_value_t = 60)]
     idle_seconds: u64,
@@ -125,10 +164,15 @@ fn main() -> ExitCode {
 fn run(command_line: &CommandLine) -> Result<(), Failure> {
     let settings = &command_line.settings;
     let chosen = match &command_line.bench {
-        Bench::BareLoop { batches, topic } => return Ok(bare_loop::serve(batches, topic)?),
+        Bench::BareLoop {
+            batches,
+            topic,
+            from,
+        } => return Ok(bare_loop::serve(batches, topic, *from)?),
         Bench::All => vec![
             Bench::Start,
             Bench::Fetch,
+            Bench::Cold,
             Bench::Capture,
             Bench::Dts,
             Bench::Latency,
@@ -138,8 +182,10 @@ fn run(command_line: &CommandLine) -> Result<(), Failure> {
         | Bench::Dts
         | Bench::Latency
         | Bench::Fetch
+        | Bench::Cold
         | Bench::Memory
-        | Bench::Start) => vec![one.clone()],
+        | Bench::Start
+        | Bench::Kafka) => vec![one.clone()],
     };
 
     let machine = Machine::read();
@@ -147,10 +193,11 @@ fn run(command_line: &CommandLine) -> Result<(), Failure> {
     let mut sections = Vec::new();
     for bench in chosen {
         let began = Instant::now();
-        let section = measure(&bench, settings)?;
-        println!("{section}");
+        measure(&bench, settings, &mut |section| {
+            println!("{section}");
+            sections.push(section);
+        })?;
         eprintln!("({bench:?} took {:.0} s)\n", began.elapsed().as_secs_f64());
-        sections.push(section);
     }
     println!("load at the end: {}", Machine::read().load());
     if let Some(path) = &settings.json {
@@ -161,14 +208,25 @@ fn run(command_line: &CommandLine) -> Result<(), Failure> {
     Ok(())
 }
 
-fn measure(bench: &Bench, settings: &Settings) -> Result<Section, Failure> {
+/// Takes one bench; its tables go to `done` one by one, as they are ready.
+fn measure(
+    bench: &Bench,
+    settings: &Settings,
+    done: &mut dyn FnMut(Section),
+) -> Result<(), Failure> {
     match bench {
-        Bench::Capture => capture::run(settings),
-        Bench::Dts => dts::run(settings),
-        Bench::Latency => latency::run(settings),
-        Bench::Fetch => fetch::run(settings),
-        Bench::Memory => memory::run(settings),
-        Bench::Start => start::run(settings),
-        Bench::All | Bench::BareLoop { .. } => Err("not a single bench".into()),
+        Bench::Capture => done(capture::run(settings)?),
+        Bench::Dts => done(dts::run(settings)?),
+        Bench::Latency => done(latency::run(settings)?),
+        Bench::Fetch => {
+            done(fetch::from_ring(settings)?);
+            done(fetch::from_page_cache(settings)?);
+        }
+        Bench::Cold => done(cold::run(settings)?),
+        Bench::Memory => done(memory::run(settings)?),
+        Bench::Start => done(start::run(settings)?),
+        Bench::Kafka => versus_kafka::run(settings, done)?,
+        Bench::All | Bench::BareLoop { .. } => return Err("not a single bench".into()),
     }
+    Ok(())
 }

@@ -32,16 +32,17 @@ pub(crate) struct BatchPlace {
     pub(crate) end_offset: i64,
 }
 
-/// Behind the last record of the last batch; `None` where there is no batch.
-pub(crate) fn end_offset(batches: &[u8]) -> io::Result<Option<i64>> {
+/// The whole batches at the front, and the offset behind the last of them; `None` where there is none.
+///
+/// Kafka fills a response up to the limit and so cuts its last batch off; headwater sends whole ones.
+pub(crate) fn whole_batches(fetched: &[u8]) -> (&[u8], Option<i64>) {
     let mut at = 0;
     let mut end = None;
-    while at < batches.len() {
-        let place = batch_at(&batches[at..], at, batches.len() - at)?;
+    while let Ok(place) = batch_at(&fetched[at..], at, fetched.len() - at) {
         at += place.size;
         end = Some(place.end_offset);
     }
-    Ok(end)
+    (&fetched[..at], end)
 }
 
 /// The batch whose header is given: it begins at byte `at`, with so many bytes behind that place.
@@ -94,5 +95,14 @@ mod tests {
         let bytes = batch(10, 4, 100);
         assert!(batch_index(&bytes[..bytes.len() - 1]).is_err());
         assert!(batch_index(&bytes[..20]).is_err());
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_off_at_the_end_of_a_response_is_left_out() {
+        let bytes = [batch(10, 4, 100), batch(15, 0, 7)].concat();
+        assert_eq!(whole_batches(&bytes), (&bytes[..], Some(16)));
+        let cut = whole_batches(&bytes[..bytes.len() - 1]);
+        assert_eq!(cut, (&bytes[..161], Some(15)));
+        assert_eq!(whole_batches(&bytes[..20]), (&bytes[..0], None));
     }
 }

@@ -127,7 +127,7 @@ impl<'a> Side<'a> {
             if fetched.next_offset == offset {
                 return Err(format!("fetch at {offset} brought nothing").into());
             }
-            bytes += fetched.response_bytes as u64;
+            bytes += fetched.batches.len() as u64;
             offset = fetched.next_offset;
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate")]

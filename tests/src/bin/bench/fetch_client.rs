@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::batch_place::end_offset;
+use super::batch_place::whole_batches;
 use super::kafka_frame::{Frame, Reader, invalid};
 
 const FETCH: i16 = 1;
@@ -39,8 +39,6 @@ pub(crate) struct Fetched<'a> {
     pub(crate) next_offset: i64,
     /// The whole batches received.
     pub(crate) batches: &'a [u8],
-    /// Size of the response on the wire, its length prefix included.
-    pub(crate) response_bytes: usize,
 }
 
 /// A Fetch v11 of one partition of one topic, encoded once.
@@ -118,11 +116,10 @@ impl FetchClient {
         self.stream.write_all(request.with_offset(offset))?;
         self.receive()?;
         let mut reader = Reader(&self.response[..self.response_bytes]);
-        let batches = reader.fetch_response()?;
+        let (batches, end) = whole_batches(reader.fetch_response()?);
         Ok(Fetched {
-            next_offset: end_offset(batches)?.unwrap_or(offset),
+            next_offset: end.unwrap_or(offset),
             batches,
-            response_bytes: self.response_bytes + 4,
         })
     }
 

@@ -1,7 +1,8 @@
 //! Feeds Kafka with batches as they are: Produce v7, one batch a request, many requests in flight.
 //!
-//! Kafka puts its own base offset and leader epoch into a batch, both outside the checksum, and keeps the rest. With
-//! a topic that is empty at first the batches come out again byte for byte, leader epochs aside.
+//! Kafka takes a batch with base offset 0 only, and puts its own base offset and leader epoch in, all outside the
+//! checksum; the rest it keeps. With a topic that is empty at first the batches come out again byte for byte,
+//! leader epochs aside.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -13,6 +14,8 @@ use super::kafka_frame::{Frame, Reader, invalid};
 const PRODUCE: i16 = 0;
 /// The newest version that is not flexible and knows what we need.
 const VERSION: i16 = 7;
+/// A batch begins with its base offset.
+const BASE_OFFSET_BYTES: usize = 8;
 /// Requests that are sent before the first answer is waited for.
 const IN_FLIGHT: usize = 8;
 /// A Produce response of one partition is far shorter.
@@ -72,7 +75,7 @@ impl ProduceClient {
         frame.string(&self.topic);
         frame.i32(1);
         frame.i32(0);
-        frame.bytes(batch);
+        frame.bytes(&[&[0; BASE_OFFSET_BYTES], &batch[BASE_OFFSET_BYTES..]].concat());
         frame.finish()
     }
 

@@ -209,7 +209,7 @@ impl Stretch {
         let mut bytes = 0;
         while Instant::now() < until {
             let fetched = client.fetch(&mut request, offset)?;
-            bytes += fetched.response_bytes as u64;
+            bytes += fetched.batches.len() as u64;
             offset = fetched.next_offset;
             if offset >= self.end {
                 offset = self.start;

@@ -36,7 +36,7 @@ fn killed_at_random_moments_the_log_equals_the_databases_own_history() {
     while left > 0 {
         let now = left.min(KILLS_A_ROUND);
         let mut slowest = Duration::ZERO;
-        let told = run.round(|headwater, random| slowest = kill_often(headwater, random, now));
+        let told = run.round(|headwater, _, random| slowest = kill_often(headwater, random, now));
         left -= now;
         eprintln!(
             "{now} kills, {} left: {}, slowest start {} ms: right",

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::{fs::FallocateFlags, io::Errno};
 use tempfile::TempDir;
 
 use super::{clock, postgres::on_path};
@@ -122,19 +123,20 @@ impl Mount {
         stat.f_bavail * stat.f_frsize
     }
 
-    /// Fills it with a file of this name until so many bytes are left.
+    /// Takes all space but about `left` bytes away, with a file of this name that the device never sees.
     pub fn fill_up(&self, name: &str, left: u64) {
-        let mut file = fs::File::create(self.path.join(name)).expect("an empty file finds room");
-        let chunk = vec![0x5a; 64 << 10];
-        while self.free_bytes() > left {
-            match file.write_all(&chunk) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => return,
+        let file = fs::File::create(self.path.join(name)).expect("an empty file finds room");
+        let mut at = 0;
+        // What the file system needs for itself grows with the file.
+        let mut step = 64 << 20;
+        while step >= 4096 {
+            let room = self.free_bytes().saturating_sub(left);
+            let taken = rustix::fs::fallocate(&file, FallocateFlags::empty(), at, step.min(room));
+            match taken {
+                Ok(()) => at += step.min(room),
+                Err(Errno::NOSPC | Errno::INVAL) => step /= 2,
                 Err(error) => panic!("filling the disk: {error}"),
             }
-            // What is delayed does not count as used yet.
-            file.sync_data()
-                .unwrap_or_else(|error| panic!("filling the disk: {error}"));
         }
     }
 

@@ -132,7 +132,7 @@ fn cut_off_from_power_the_log_equals_the_databases_own_history(file_system: File
     let mut run = Run::begin(setup, &mount.path().join("data"), &[]);
     while left > 0 {
         let now = left.min(CUTS_A_ROUND);
-        let told = run.round(|headwater, random| cut_often(&mount, headwater, random, now));
+        let told = run.round(|headwater, _, random| cut_often(&mount, headwater, random, now));
         left -= now;
         eprintln!(
             "headwater on {file_system}: {now} power cuts, {left} left: {}: right",

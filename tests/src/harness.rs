@@ -20,7 +20,7 @@ pub mod session;
 
 pub use certificate::Certificate;
 pub use client::{Client, Place, Reading};
-pub use headwater::{Headwater, Options};
+pub use headwater::{Configured, Headwater, Options};
 pub use login::Login;
 pub use member::Member;
 pub use mount::{FileSystem, Mount};

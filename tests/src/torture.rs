@@ -19,7 +19,7 @@ use std::{
 use self::reader::{Reader, Seen};
 use crate::{
     change::Logged,
-    harness::{Headwater, Options, Postgres, Session, Version, clock},
+    harness::{Configured, Headwater, Options, Postgres, Session, Version, clock},
     oracle,
     random::Random,
     tape::Tape,
@@ -85,13 +85,19 @@ pub struct Told {
 }
 
 impl Run {
-    /// Starts PostgreSQL and headwater with its data in `data`; `arguments` are further ones of `headwater dev`.
+    /// Starts PostgreSQL and headwater with its data in `data`.
     #[must_use]
-    pub fn begin(setup: Setup, data: &Path, arguments: &[&str]) -> Self {
+    pub fn begin(setup: Setup, data: &Path) -> Self {
+        Self::begin_configured(setup, data, None)
+    }
+
+    /// The same with `headwater run` and these lines in its configuration.
+    #[must_use]
+    pub fn begin_configured(setup: Setup, data: &Path, configured: Option<Configured>) -> Self {
         let postgres = Postgres::start(setup.postgres);
         postgres.execute(&workload::schema(WRITERS));
         let mut options = Options::of(&postgres, data);
-        options.arguments = arguments.iter().map(|&text| text.to_owned()).collect();
+        options.configured = configured;
         let headwater = Headwater::start(&options);
         // Both slots exist before the first transaction, so both tell the same history.
         let witness = Witness::of(&postgres, "witness");

@@ -7,8 +7,6 @@
 //!
 //! Needs root and loop devices, as `power_cut` does; skipped, and said so, without.
 
-#![expect(clippy::print_stderr, reason = "a long run tells how it goes")]
-
 use std::{fs, thread, time::Duration};
 
 use headwater_tests::{
@@ -55,7 +53,7 @@ fn a_full_disk_stops_capture_and_loses_nothing() {
         postgres: torture::postgres_from_environment(),
         retention: Retention::Deletes,
     };
-    let mut run = Run::begin(setup, &mount.path().join("data"), &[]);
+    let mut run = Run::begin(setup, &mount.path().join("data"));
     let topics = run.topics().to_vec();
     let told = run.round(|headwater, postgres, _| {
         thread::sleep(LOAD);

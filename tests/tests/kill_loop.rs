@@ -31,7 +31,7 @@ fn killed_at_random_moments_the_log_equals_the_databases_own_history() {
         postgres: torture::postgres_from_environment(),
         retention: Retention::KeepsAll,
     };
-    let mut run = Run::begin(setup, data.path(), &[]);
+    let mut run = Run::begin(setup, data.path());
     let mut left = kills;
     while left > 0 {
         let now = left.min(KILLS_A_ROUND);

@@ -35,8 +35,19 @@ pub struct Options {
     pub http_port: u16,
     /// Data directory; `None` for a temporary one.
     pub data: Option<PathBuf>,
-    /// Further arguments.
+    /// Further arguments of `dev`.
     pub arguments: Vec<String>,
+    /// With it `headwater run` is started instead of `dev`: a configuration file says all the same, and this.
+    pub configured: Option<Configured>,
+}
+
+/// Lines of a configuration file that no argument of `dev` can say.
+#[derive(Debug, Clone, Default)]
+pub struct Configured {
+    /// Under `[storage]`.
+    pub storage: String,
+    /// Under `[[instance]]`.
+    pub instance: String,
 }
 
 impl Options {
@@ -57,19 +68,52 @@ impl Options {
             http_port: port::free(),
             data: data.map(Path::to_path_buf),
             arguments: Vec::new(),
+            configured: None,
         }
     }
 
     fn command(&self) -> Command {
+        let mut command = match &self.configured {
+            Some(configured) => self.run_command(configured),
+            None => self.dev_command(),
+        };
+        command
+            .env("PGPASSWORD", &self.password)
+            .env("NO_COLOR", "1")
+            .env("RUST_BACKTRACE", "1");
+        command
+    }
+
+    fn run_command(&self, configured: &Configured) -> Command {
+        let data = self
+            .data
+            .as_ref()
+            .expect("a configured broker has a data directory");
+        let file = data.with_extension("toml");
+        let (kafka, http) = (self.kafka_port, self.http_port);
+        let Configured { storage, instance } = configured;
+        let text = format!(
+            "[server]\ndata_dir = {data:?}\n\
+             [[kafka.listener]]\nlisten = \"127.0.0.1:{kafka}\"\n\
+             [http]\nlisten = \"127.0.0.1:{http}\"\n\
+             [storage]\n{storage}\n\
+             [[instance]]\nname = {:?}\n{instance}\n\
+             [instance.source]\nurl = {:?}\npassword = {{ env = \"PGPASSWORD\" }}\n",
+            self.instance, self.url,
+        );
+        fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let mut command = Command::new(binary::headwater());
+        command.args(["run", "--config"]).arg(file);
+        command
+    }
+
+    fn dev_command(&self) -> Command {
         let mut command = Command::new(binary::headwater());
         command
             .args(["dev", &self.url, "--instance", &self.instance])
             .args(["--kafka", &format!("127.0.0.1:{}", self.kafka_port)])
             .args(["--http", &format!("127.0.0.1:{}", self.http_port)])
-            .args(&self.arguments)
-            .env("PGPASSWORD", &self.password)
-            .env("NO_COLOR", "1")
-            .env("RUST_BACKTRACE", "1");
+            .args(&self.arguments);
         if let Some(data) = &self.data {
             command.arg("--data").arg(data);
         }

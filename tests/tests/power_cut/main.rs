@@ -129,7 +129,7 @@ fn cut_off_from_power_the_log_equals_the_databases_own_history(file_system: File
         retention: Retention::KeepsAll,
     };
     let mut left = torture::number(CUTS, 20).div_ceil(6);
-    let mut run = Run::begin(setup, &mount.path().join("data"), &[]);
+    let mut run = Run::begin(setup, &mount.path().join("data"));
     while left > 0 {
         let now = left.min(CUTS_A_ROUND);
         let told = run.round(|headwater, _, random| cut_often(&mount, headwater, random, now));

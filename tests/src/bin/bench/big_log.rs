@@ -26,7 +26,7 @@ use rustix::fs::Advice;
 use tempfile::TempDir;
 
 use super::database::Database;
-use super::headwater::Launch;
+use super::headwater::{Configured, Launch};
 use super::{Failure, workload};
 
 /// Rows that are captured for real, about 5 MB of records.
@@ -80,9 +80,9 @@ impl BigLog {
         workload::create_table(&mut sql)?;
         workload::prepare_instance(&mut sql, instance)?;
         workload::fill(&mut sql, 1, SAMPLE_ROWS, 500)?;
-        let launch = Launch::new(&database, instance, data.path());
+        let launch = Launch::new(&database, instance, data.path()).configured(keeping_all());
         let topic = workload::topic(instance);
-        let mut headwater = launch.spawn();
+        let mut headwater = launch.spawn()?;
         headwater.wait_for_records(&topic, SAMPLE_ROWS, Duration::from_millis(20))?;
         let mut sample = Vec::new();
         headwater.stretch(&topic)?.download(&mut sample)?;
@@ -199,6 +199,11 @@ impl BigLog {
         built.extend(builder.finish());
         Ok(built)
     }
+}
+
+/// Nothing of a large log is deleted while it is measured.
+fn keeping_all() -> Configured {
+    Configured::default()
 }
 
 fn append(

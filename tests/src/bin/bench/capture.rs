@@ -177,7 +177,7 @@ impl<'a> Runs<'a> {
         let postgres_before = process::reaped_cpu_seconds(postmaster)?;
         let data = tempfile::tempdir()?;
         let launch = Launch::new(self.database, instance, data.path()).with_feeds(feeds);
-        let mut headwater = launch.spawn();
+        let mut headwater = launch.spawn()?;
         headwater.connect()?;
         let walsender = self.wait_for_walsender(&workload::slot(instance))?;
         let began = Instant::now();

@@ -79,7 +79,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Section, Failure> {
 
 impl<'a> Side<'a> {
     fn open(log: &'a BigLog, topics: &[String]) -> Result<Self, Failure> {
-        let mut headwater = log.launch().spawn();
+        let mut headwater = log.launch().spawn()?;
         let unread = topics
             .iter()
             .map(|topic| headwater.stretch(topic))

@@ -42,7 +42,7 @@ pub(crate) fn from_ring(settings: &Settings) -> Result<Section, Failure> {
     workload::fill(&mut sql, 1, ROWS, 500)?;
 
     let launch = Launch::new(&database, INSTANCE, data.path());
-    let mut headwater = launch.spawn();
+    let mut headwater = launch.spawn()?;
     let topic = workload::topic(INSTANCE);
     headwater.wait_for_records(&topic, ROWS, Duration::from_millis(20))?;
     let whole = headwater.stretch(&topic)?;
@@ -74,7 +74,7 @@ pub(crate) fn from_ring(settings: &Settings) -> Result<Section, Failure> {
 pub(crate) fn from_page_cache(settings: &Settings) -> Result<Section, Failure> {
     let log = BigLog::prepare(INSTANCE)?;
     log.fill(settings.fetch_mebibytes << 20, Shape::TRANSACTIONS_OF_500)?;
-    let mut headwater = log.launch().spawn();
+    let mut headwater = log.launch().spawn()?;
     let whole = headwater.stretch(log.topic())?;
     let mut file = tempfile::NamedTempFile::new()?;
     let mut writer = BufWriter::new(&mut file);

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use headwater_tests::harness::postgres::PASSWORD;
 use headwater_tests::harness::{Process, binary, port};
 use rustix::process::Signal;
 
@@ -24,13 +25,24 @@ pub(crate) struct Headwater {
     kafka_port: u16,
 }
 
-/// `headwater dev` on the benches' table; again and again with the same data, on other ports.
+/// headwater on the benches' table; again and again with the same data, on other ports.
 #[derive(Debug)]
 pub(crate) struct Launch {
     source_url: String,
     instance: String,
     feeds: &'static str,
     data: PathBuf,
+    /// `run` with these lines in its configuration; `dev` without.
+    configured: Option<Configured>,
+}
+
+/// Lines of a configuration file that no argument of `dev` can say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Configured {
+    /// Under `[storage]`.
+    pub(crate) storage: String,
+    /// Under `[[instance]]`.
+    pub(crate) instance: String,
 }
 
 impl Launch {
@@ -40,6 +52,15 @@ impl Launch {
             instance: instance.to_owned(),
             feeds: "tables",
             data: data.to_owned(),
+            configured: None,
+        }
+    }
+
+    /// The same with a configuration file.
+    pub(crate) fn configured(self, configured: Configured) -> Self {
+        Self {
+            configured: Some(configured),
+            ..self
         }
     }
 
@@ -54,9 +75,20 @@ impl Launch {
     }
 
     /// Starts the process and returns at once: it may not listen yet.
-    pub(crate) fn spawn(&self) -> Headwater {
+    pub(crate) fn spawn(&self) -> Result<Headwater, Failure> {
         let kafka_port = port::free();
         let http_port = port::free();
+        let command = match &self.configured {
+            Some(configured) => self.run(configured, kafka_port, http_port)?,
+            None => self.dev(kafka_port, http_port),
+        };
+        Ok(Headwater {
+            process: Process::spawn("headwater", command, &self.data.join("log")),
+            kafka_port,
+        })
+    }
+
+    fn dev(&self, kafka_port: u16, http_port: u16) -> Command {
         let mut command = Command::new(binary::headwater());
         command
             .args(["dev", &self.source_url, "--instance", &self.instance])
@@ -66,10 +98,35 @@ impl Launch {
             .args(["--http", &format!("127.0.0.1:{http_port}")])
             .arg("--data")
             .arg(self.data.join("data"));
-        Headwater {
-            process: Process::spawn("headwater", command, &self.data.join("log")),
-            kafka_port,
-        }
+        command
+    }
+
+    fn run(
+        &self,
+        configured: &Configured,
+        kafka_port: u16,
+        http_port: u16,
+    ) -> Result<Command, Failure> {
+        let Configured { storage, instance } = configured;
+        let text = format!(
+            "[server]\ndata_dir = {:?}\n\
+             [[kafka.listener]]\nlisten = \"127.0.0.1:{kafka_port}\"\n\
+             [http]\nlisten = \"127.0.0.1:{http_port}\"\n\
+             [storage]\n{storage}\n\
+             [[instance]]\nname = {:?}\n{instance}\n\
+             [instance.source]\nurl = {:?}\npassword = {{ env = \"PGPASSWORD\" }}\n\
+             [instance.tables]\ninclude = [{:?}]\n",
+            self.data.join("data"),
+            self.instance,
+            self.source_url,
+            workload::QUALIFIED_TABLE,
+        );
+        let file = self.data.join("headwater.toml");
+        std::fs::write(&file, text)?;
+        let mut command = Command::new(binary::headwater());
+        command.args(["run", "--config"]).arg(file);
+        command.env("PGPASSWORD", PASSWORD);
+        Ok(command)
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Section, Failure> {
         "select pg_create_logical_replication_slot('{REFERENCE}', 'pgoutput')"
     ))?;
     let launch = Launch::new(&database, INSTANCE, data.path());
-    let mut headwater = launch.spawn();
+    let mut headwater = launch.spawn()?;
     let mut bench = Bench {
         reference: Receiver::of_the_slot(&database, REFERENCE)?,
         consumer: Receiver::of_the_topic(&mut headwater, &workload::topic(INSTANCE))?,

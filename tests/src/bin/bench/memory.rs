@@ -17,7 +17,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Section, Failure> {
     let mut sql = database.connect()?;
     workload::create_table(&mut sql)?;
     let launch = Launch::new(&database, INSTANCE, data.path());
-    let mut headwater = launch.spawn();
+    let mut headwater = launch.spawn()?;
     headwater.connect()?;
 
     let mut section = Section::new("Resident memory", COLUMNS);

@@ -80,7 +80,7 @@ fn captured(database: &Database, kills: u32) -> Result<Vec<Cell>, Failure> {
     workload::prepare_instance(&mut sql, INSTANCE)?;
     workload::fill(&mut sql, 1, ROWS, 500)?;
     let launch = Launch::new(database, INSTANCE, data.path());
-    let mut headwater = launch.spawn();
+    let mut headwater = launch.spawn()?;
     let topic = workload::topic(INSTANCE);
     headwater.wait_for_records(&topic, ROWS, Duration::from_millis(50))?;
     headwater.stop()?;
@@ -95,7 +95,7 @@ fn captured(database: &Database, kills: u32) -> Result<Vec<Cell>, Failure> {
 impl Killed<'_> {
     fn row(&self, kills: u32) -> Result<Vec<Cell>, Failure> {
         let stop = AtomicBool::new(false);
-        let mut headwater = self.launch.spawn();
+        let mut headwater = self.launch.spawn()?;
         headwater.connect()?;
         let answers = std::thread::scope(|scope| {
             let writer = scope.spawn(|| write_until(&stop, self.database));
@@ -140,7 +140,7 @@ fn write_until(stop: &AtomicBool, database: &Database) -> Result<(), Failure> {
 impl Answers {
     fn start(&mut self, launch: &Launch) -> Result<Headwater, Failure> {
         let began = Instant::now();
-        let mut headwater = launch.spawn();
+        let mut headwater = launch.spawn()?;
         let mut client = headwater.connect()?;
         client.api_versions()?;
         self.api_versions.push(began.elapsed().as_secs_f64() * 1e3);
@@ -153,7 +153,9 @@ impl Answers {
         #[expect(clippy::cast_precision_loss, reason = "shown in megabytes")]
         let peak = headwater.memory()?.peak as f64 / 1e6;
         self.peak_megabytes.push(peak);
-        headwater.stop()
+        // Stopped under load it may take longer than a stop has.
+        headwater.kill();
+        Ok(())
     }
 
     fn row(self, name: &str, log_megabytes: f64) -> Vec<Cell> {

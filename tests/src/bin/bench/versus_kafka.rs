@@ -44,7 +44,7 @@ pub(crate) fn run(settings: &Settings, done: &mut dyn FnMut(Section)) -> Result<
     starts.row(empty_starts(settings, &log)?);
 
     log.fill(settings.kafka_mebibytes << 20, Shape::TRANSACTIONS_OF_500)?;
-    let mut headwater = log.launch().spawn();
+    let mut headwater = log.launch().spawn()?;
     let ours = headwater.stretch(log.topic())?;
     let node = KafkaNode::format()?;
     let mut kafka = node.spawn()?;
@@ -88,7 +88,7 @@ fn large(
         .kafka_large_mebibytes
         .saturating_sub(settings.kafka_mebibytes);
     log.fill(more << 20, Shape::TRANSACTIONS_OF_500)?;
-    let mut headwater = log.launch().spawn();
+    let mut headwater = log.launch().spawn()?;
     let ours = headwater.stretch(log.topic())?;
     let theirs = if settings.kafka_large {
         let known = kafka.connect()?.high_watermark(log.topic())?;
@@ -130,7 +130,7 @@ fn empty_starts(settings: &Settings, log: &BigLog) -> Result<Vec<Cell>, Failure>
         let data = tempfile::tempdir()?;
         let launch = Launch::new(log.database(), &format!("new{run}"), data.path());
         let began = Instant::now();
-        let mut headwater = launch.spawn();
+        let mut headwater = launch.spawn()?;
         headwater.connect()?.metadata()?;
         ours.push(milliseconds(began));
         headwater.stop()?;
@@ -218,7 +218,7 @@ fn recover_headwater(
     for _ in 0..times {
         headwater.kill();
         let began = Instant::now();
-        headwater = launch.spawn();
+        headwater = launch.spawn()?;
         headwater.wait_for_records(&whole.topic, records, Duration::from_millis(1))?;
         ready.push(milliseconds(began));
     }

@@ -99,6 +99,7 @@ fn what_storage_acknowledged_outlives_power_cuts(file_system: FileSystem) {
     }
     watched.start();
     watched.wait_until_it_writes();
+    watched.wait_until_it_deletes();
     watched.kill();
     let acknowledged = watched.acknowledged();
     eprintln!("storage on {file_system}: {acknowledged:?}: right");

@@ -1,6 +1,7 @@
 //! The writer as its parent sees it: a process, and all that it has said.
 
 use std::{
+    collections::BTreeMap,
     env,
     fs::{self, File},
     io::{BufRead, BufReader},
@@ -23,13 +24,17 @@ pub(crate) const SEED: &str = "HEADWATER_TEST_CHILD_SEED";
 /// A debug build on a busy machine reads all of it again.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// Numbers that the writer was given as durable, and the end that a reader saw.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Numbers that the writer was given as durable, and what a reader saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Acknowledged {
     pub(crate) groups: u64,
     pub(crate) schemas: u64,
     pub(crate) topics: u64,
     pub(crate) seen_end: i64,
+    /// Where topics began, by number: never earlier than before.
+    pub(crate) starts: BTreeMap<u64, u64>,
+    /// How many files were sealed.
+    pub(crate) sealed: u64,
 }
 
 /// The writer's process, one at a time over the same data.
@@ -54,8 +59,8 @@ impl Watched {
         }
     }
 
-    pub(crate) fn acknowledged(&self) -> Acknowledged {
-        self.acknowledged
+    pub(crate) fn acknowledged(&self) -> &Acknowledged {
+        &self.acknowledged
     }
 
     pub(crate) fn start(&mut self) {
@@ -84,23 +89,27 @@ impl Watched {
 
     /// Waits until it has checked everything and goes on. Panics with what it says if it does not get there.
     pub(crate) fn wait_until_it_writes(&mut self) {
-        let deadline = clock::now() + START_LIMIT;
         let before = self.acknowledged.groups;
-        loop {
+        self.wait_until("it writes", |now| now.groups > before + 1);
+    }
+
+    /// Waits until a file was sealed, by whichever process, and records were deleted.
+    pub(crate) fn wait_until_it_deletes(&mut self) {
+        self.wait_until("it seals and deletes", |now| {
+            now.sealed > 0 && now.starts.values().any(|start| *start > 0)
+        });
+    }
+
+    fn wait_until(&mut self, what: &str, condition: impl Fn(&Acknowledged) -> bool) {
+        let deadline = clock::now() + START_LIMIT;
+        while !condition(&self.acknowledged) {
             let (_, lines) = self.running.as_ref().expect("it was started");
             let left = deadline.saturating_duration_since(clock::now());
             match lines.recv_timeout(left) {
                 Ok(line) => self.note(&line),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!(
-                        "{}: the writer does not write:\n{}",
-                        self.seed(),
-                        self.said()
-                    )
+                    panic!("{}: waiting until {what}:\n{}", self.seed(), self.said())
                 }
-            }
-            if self.acknowledged.groups > before + 1 {
-                return;
             }
         }
     }
@@ -132,9 +141,12 @@ impl Watched {
 
     fn note(&mut self, line: &str) {
         // The test framework writes in front of the first line.
-        let mut words = line
-            .split_whitespace()
-            .skip_while(|word| !["found", "group", "schema", "topic", "seen"].contains(word));
+        let mut words = line.split_whitespace().skip_while(|word| {
+            ![
+                "found", "group", "schema", "topic", "seen", "start", "sealed",
+            ]
+            .contains(word)
+        });
         let kind = words.next().unwrap_or_default();
         let numbers: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
         let known = &mut self.acknowledged;
@@ -146,13 +158,25 @@ impl Watched {
             ("seen", &[_, end]) => {
                 known.seen_end = known.seen_end.max(i64::try_from(end).expect("small"));
             }
+            ("start", &[topic, start]) => self.compare_start(topic, start),
+            ("sealed", &[_]) => known.sealed += 1,
             _ => {}
         }
     }
 
+    /// What retention deleted does not come back.
+    fn compare_start(&mut self, topic: u64, start: u64) {
+        let before = self.acknowledged.starts.insert(topic, start).unwrap_or(0);
+        assert!(
+            start >= before,
+            "{}: topic {topic} began at {before}, now at {start}",
+            self.seed()
+        );
+    }
+
     /// What was acknowledged is there; and at most the one thing that was under way.
     fn compare(&mut self, groups: u64, schemas: u64, topics: u64) {
-        let known = self.acknowledged;
+        let known = self.acknowledged.clone();
         let found = [groups, schemas, topics];
         let answered = [known.groups, known.schemas, known.topics];
         for (found, answered) in found.into_iter().zip(answered) {

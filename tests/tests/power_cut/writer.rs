@@ -1,7 +1,8 @@
 //! The process whose power is cut: checks everything that is there, says so, and then writes the load on and on. It
 //! says what it was given as acknowledged, and what a reader in another thread sees.
 //!
-//! A line is `found GROUPS SCHEMAS TOPICS`, `group N`, `schema N`, `topic N`, `seen TOPIC END`.
+//! A line is `found GROUPS SCHEMAS TOPICS`, `group N`, `schema N`, `topic N`, `seen TOPIC END`, `start TOPIC OFFSET` (of
+//! the first record there is), `sealed FILE`.
 
 #![expect(
     clippy::print_stdout,
@@ -12,8 +13,9 @@ use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use headwater_storage::{
     CatalogChange, CommitGroup, DataDirectory, Feed, FeedLayout, FeedNumber, Instance,
-    InstanceNumber, Journal, Log, NewBatch, Now, PositionChange, Schema, SourceKind, StoreOptions,
-    TableIdentity, Topic, TopicNumber, catalog::random_id,
+    InstanceNumber, Journal, Keeper, KeeperEvent, KeeperOptions, Log, NewBatch, Now,
+    PositionChange, Schema, SourceKind, StoreOptions, TableIdentity, Topic, TopicNumber,
+    catalog::random_id,
 };
 use headwater_tests::{harness::clock, wire};
 
@@ -22,14 +24,15 @@ use crate::load::{Load, schemas_before, topics_before};
 const INSTANCE: InstanceNumber = InstanceNumber(1);
 const SOURCE: u16 = 1;
 
-/// Small, so that files end, begin and are recycled all the time.
-const FILE_BYTES: u64 = 128 * 1024;
+/// Small, so that files end, begin, are sealed, recycled and deleted all the time.
+const FILE_BYTES: u64 = 64 * 1024;
+const KEPT_BYTES: u64 = 8 * FILE_BYTES;
 
 /// Opens, checks, writes. Ends by panicking when the disk is gone.
 pub(crate) fn write_for_ever(path: &Path, seed: u64) {
     let load = Load { seed };
     let began = clock::now();
-    let now = || Now {
+    let now = move || Now {
         wall_ms: clock::unix_ms(),
         monotonic: began.elapsed(),
     };
@@ -41,7 +44,11 @@ pub(crate) fn write_for_ever(path: &Path, seed: u64) {
     let catalog = directory.catalog();
     let topics = catalog.topics_of(INSTANCE).count();
     println!("found {group} {} {topics}", catalog.schema_version());
-    let watched = Arc::clone(&log);
+    let (options, watched) = (keeper_options(), Arc::clone(&log));
+    let keeper = directory
+        .open_keeper(INSTANCE, &log, (options, now()))
+        .expect("opens");
+    thread::spawn(move || keep(keeper, now));
     thread::spawn(move || watch(&watched));
     loop {
         group += 1;
@@ -102,12 +109,9 @@ fn check(load: Load, log: &Log, groups: u64) {
         let ends = log
             .ends(number)
             .expect("a group names its topics after they are made");
-        assert_eq!(
-            (ends.start, ends.end),
-            (0, end),
-            "topic {topic} after {groups} groups"
-        );
-        let mut next = 0;
+        assert_eq!(ends.end, end, "topic {topic} after {groups} groups");
+        println!("start {topic} {}", ends.start);
+        let mut next = ends.start;
         while next < end {
             for batch in log.read(number, next, 1 << 20).expect("reads") {
                 let records = wire::decode_records(&batch).expect("decodes");
@@ -200,15 +204,45 @@ fn append(load: Load, journal: &mut Journal, log: &Log, group: u64, now: Now) {
     }
 }
 
+fn keeper_options() -> KeeperOptions {
+    let mut options = KeeperOptions::default();
+    options.retention.bytes = KEPT_BYTES;
+    options
+}
+
+/// Seals and deletes. Without it the writer must not go on.
+fn keep(mut keeper: Keeper, now: impl Fn() -> Now) {
+    const PAUSE_MAX: Duration = Duration::from_millis(20);
+    loop {
+        match keeper.step(now()) {
+            Ok(step) => {
+                if let Some(KeeperEvent::Sealed { file, .. }) = step.event {
+                    println!("sealed {file}");
+                }
+                thread::sleep(step.rest.min(PAUSE_MAX));
+            }
+            Err(error) => {
+                eprintln!("the keeper: {error}");
+                std::process::exit(1);
+            }
+        }
+    }
+}
+
 /// A consumer: what it sees may never be taken back.
 fn watch(log: &Log) {
     let topic = TopicNumber(1);
-    let mut seen = 0;
+    let (mut seen_start, mut seen_end) = (0, 0);
     loop {
-        let end = log.ends(topic).map_or(0, |ends| ends.end);
-        if end != seen {
+        let ends = log.ends(topic);
+        let (start, end) = ends.map_or((0, 0), |ends| (ends.start, ends.end));
+        if start != seen_start {
+            println!("start {topic} {start}");
+            seen_start = start;
+        }
+        if end != seen_end {
             println!("seen {topic} {end}");
-            seen = end;
+            seen_end = end;
         }
         thread::sleep(Duration::from_micros(200));
     }

@@ -20,7 +20,7 @@ use headwater_capture::{
 };
 use headwater_protocol::batch::Compression;
 pub use headwater_storage::RetentionLimits;
-use headwater_storage::{JournalOptions, ballast::BALLAST_BYTES};
+use headwater_storage::{JournalOptions, KeeperOptions, ballast::BALLAST_BYTES};
 
 pub use self::{
     advertised::Advertised,
@@ -89,10 +89,12 @@ pub struct StorageConfig {
     pub sync_min_interval: Duration,
     /// The newest batches kept in memory, bytes, per instance.
     pub ring_bytes: usize,
+    /// Length of a log file, bytes; a multiple of 8. Finished files are sealed, and deleted as a whole.
+    pub file_bytes: u64,
+    /// How fast finished files are sealed, at most.
+    pub seal_bytes_per_second: u64,
     /// Blocks of older files kept in memory, bytes, for all instances together.
     pub cache_bytes: usize,
-    /// Length of a log file, bytes; a multiple of 8.
-    pub file_bytes: u64,
     /// When capture waits for space, and the ballast.
     pub space: SpaceLimits,
 }
@@ -169,8 +171,9 @@ impl Default for StorageConfig {
         Self {
             sync_min_interval: limits::SYNC_MIN_INTERVAL,
             ring_bytes: limits::RING_BYTES,
-            cache_bytes: limits::CACHE_BYTES,
             file_bytes: JournalOptions::default().file_bytes,
+            seal_bytes_per_second: KeeperOptions::default().seal_bytes_per_second,
+            cache_bytes: limits::CACHE_BYTES,
             space: SpaceLimits {
                 low: limits::SPACE_LOW_BYTES,
                 stop: limits::SPACE_STOP_BYTES,

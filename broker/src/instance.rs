@@ -78,6 +78,7 @@ pub(crate) struct Surroundings {
     pub(crate) sync_min_interval: std::time::Duration,
     pub(crate) space: SpaceView,
     pub(crate) space_stop: u64,
+    pub(crate) seal_bytes_per_second: u64,
     pub(crate) stop: watch::Receiver<bool>,
     /// Where a log thread says that the log failed: the process must not go on as if it worked.
     pub(crate) failed: watch::Sender<Option<String>>,
@@ -142,6 +143,7 @@ pub(crate) fn start(
     .map_err(no_thread)?;
     let options = KeeperOptions {
         retention: config.retention,
+        seal_bytes_per_second: surroundings.seal_bytes_per_second,
         ..KeeperOptions::default()
     };
     let now = surroundings.clock.now();

@@ -171,8 +171,11 @@ pub const RING_BYTES: usize = 32 << 20;
 /// Memory for blocks of sealed segments, over all instances (design section 3, "Reads").
 pub const CACHE_BYTES: usize = 16 << 20;
 
-/// Smallest size limit of a log: its newest files, up to three of 64 MiB, are never deleted.
-pub const RETENTION_BYTES_MIN: u64 = 256 << 20;
+/// Length of a log file, bytes.
+pub const FILE_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
+
+/// Smallest size limit of a log, in files: its newest ones, up to three, are never deleted.
+pub const RETENTION_FILES_MIN: u64 = 4;
 
 /// What `dev` keeps (design section 3, "Retention").
 pub const DEV_RETENTION: RetentionLimits = RetentionLimits {

@@ -191,7 +191,7 @@ fn auth(config: &BrokerConfig, directory: &Arc<DataDirectory>) -> Result<Auth, S
 fn surroundings(
     shared: &Shared,
     (metrics, keeper_metrics): (InstanceLogMetrics, KeeperMetrics),
-    (config, space): (&StorageConfig, &SpaceView),
+    (storage, space): (&StorageConfig, &SpaceView),
     failed: &watch::Sender<Option<String>>,
 ) -> Surroundings {
     Surroundings {
@@ -200,9 +200,10 @@ fn surroundings(
         waits: Arc::clone(&shared.waits),
         metrics,
         keeper_metrics,
-        sync_min_interval: config.sync_min_interval,
+        sync_min_interval: storage.sync_min_interval,
         space: space.clone(),
-        space_stop: config.space.stop,
+        space_stop: storage.space.stop,
+        seal_bytes_per_second: storage.seal_bytes_per_second,
         stop: shared.stop.clone(),
         failed: failed.clone(),
     }
@@ -234,9 +235,9 @@ async fn open(
 ) -> Result<(Arc<DataDirectory>, Logs), StartError> {
     let path = config.data_dir.clone();
     let mut options = StoreOptions::default();
+    options.journal.file_bytes = config.storage.file_bytes;
     options.journal.ring_bytes = config.storage.ring_bytes;
     options.cache_bytes = config.storage.cache_bytes;
-    options.journal.file_bytes = config.storage.file_bytes;
     options.ballast_bytes = config.storage.space.ballast;
     let names: Vec<String> = config
         .instances

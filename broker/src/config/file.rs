@@ -151,6 +151,8 @@ struct Http {
 struct Storage {
     sync_min_interval: Option<DurationText>,
     ring_bytes: Option<SizeText>,
+    file_bytes: Option<Spanned<SizeText>>,
+    seal_bytes_per_second: Option<SizeText>,
     cache_bytes: Option<SizeText>,
     space_low_bytes: Option<SizeText>,
     space_stop_bytes: Option<SizeText>,

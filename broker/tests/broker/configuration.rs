@@ -322,19 +322,11 @@ const MISTAKES: &[Mistake] = &[
         &["dts-avro has no presets"],
     ),
     ("\"2d\"", "\"0s\"", 41, &["retention age", "7d"]),
-    ("\"1GiB\"", "\"1MiB\"", 42, &["retention size", "256MiB"]),
+    ("\"1GiB\"", "\"1MiB\"", 42, &["retention size", "4 files"]),
+    (
+        "ring_bytes = \"16MiB\"",
+        "file_bytes = \"4KiB\"",
+        27,
+        &["64KiB", "1GiB"],
+    ),
 ];
-
-#[test]
-fn a_file_that_cannot_be_read_is_named() {
-    let line = file::check("/does/not/exist.toml".as_ref())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        line.starts_with("/does/not/exist.toml: cannot be read"),
-        "{line}"
-    );
-    let large = file_with(&"#".repeat(2 << 20));
-    let line = file::check(large.path()).unwrap_err().to_string();
-    assert!(line.contains("1 MiB"), "{line}");
-}

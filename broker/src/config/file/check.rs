@@ -13,7 +13,7 @@ use super::{
     Columns, Feed, File, Format, Instance, Layout, Loaded, PresetName, Retention, Source, Storage,
     Tables, kafka::connections,
 };
-use crate::limits::RETENTION_BYTES_MIN;
+use crate::limits::{FILE_BYTES, RETENTION_FILES_MIN};
 use crate::{
     config::{
         BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig,
@@ -53,14 +53,16 @@ impl Checker<'_> {
         let http_listen = file.http.listen.map(|address| address.0);
         check_listeners(&listeners, http_listen)
             .map_err(|line| ConfigError::whole(self.path, line))?;
+        let storage = self.storage(&file.storage)?;
+        let instances = self.instances(file.instances, storage.file_bytes)?;
         let broker = BrokerConfig {
             data_dir: file.server.data_dir,
             listeners,
             connections: connections(&file.kafka),
             operator: self.operator(file.kafka.operator.as_ref())?,
             http_listen,
-            storage: self.storage(&file.storage)?,
-            instances: self.instances(file.instances)?,
+            storage,
+            instances,
         };
         Ok(Loaded {
             broker,
@@ -68,39 +70,18 @@ impl Checker<'_> {
         })
     }
 
-    fn storage(&self, storage: &Storage) -> Result<StorageConfig, ConfigError> {
-        let default = StorageConfig::default();
-        let space = space(storage, default.space);
-        if space.stop > space.low {
-            return Err(ConfigError::whole(
-                self.path,
-                format!(
-                    "storage.space_stop_bytes ({} bytes) is above storage.space_low_bytes ({} bytes): capture would stop \
-                     before the oldest records are deleted; make it smaller",
-                    space.stop, space.low
-                ),
-            ));
-        }
-        Ok(StorageConfig {
-            sync_min_interval: storage
-                .sync_min_interval
-                .map_or(default.sync_min_interval, |text| text.0),
-            ring_bytes: storage.ring_bytes.map_or(default.ring_bytes, |text| text.0),
-            cache_bytes: storage
-                .cache_bytes
-                .map_or(default.cache_bytes, |text| text.0),
-            space,
-            ..default
-        })
-    }
-
-    fn instances(&self, instances: Vec<Instance>) -> Result<Vec<InstanceConfig>, ConfigError> {
+    fn instances(
+        &self,
+        instances: Vec<Instance>,
+        file_bytes: u64,
+    ) -> Result<Vec<InstanceConfig>, ConfigError> {
         let mut names = HashSet::new();
         let mut prefixes = HashSet::new();
         let mut checked = Vec::new();
         for instance in instances {
             self.named(&instance.name, "instance", &mut names)?;
-            checked.push(self.instance(instance, &mut prefixes)?);
+            let retention = self.retention(&instance.retention, file_bytes)?;
+            checked.push(self.instance(instance, retention, &mut prefixes)?);
         }
         Ok(checked)
     }
@@ -108,6 +89,7 @@ impl Checker<'_> {
     fn instance(
         &self,
         instance: Instance,
+        retention: RetentionLimits,
         prefixes: &mut Prefixes,
     ) -> Result<InstanceConfig, ConfigError> {
         let name = instance.name.get_ref().clone();
@@ -133,7 +115,7 @@ impl Checker<'_> {
             name,
             source,
             feeds,
-            retention: self.retention(&instance.retention)?,
+            retention,
         })
     }
 
@@ -287,7 +269,61 @@ impl Checker<'_> {
         })))
     }
 
-    fn retention(&self, retention: &Retention) -> Result<RetentionLimits, ConfigError> {
+    fn storage(&self, storage: &Storage) -> Result<StorageConfig, ConfigError> {
+        let default = StorageConfig::default();
+        let space = self.space(storage, default.space)?;
+        let file_bytes = match &storage.file_bytes {
+            Some(size) => self.file_bytes(size)?,
+            None => default.file_bytes,
+        };
+        Ok(StorageConfig {
+            sync_min_interval: storage
+                .sync_min_interval
+                .map_or(default.sync_min_interval, |text| text.0),
+            ring_bytes: storage.ring_bytes.map_or(default.ring_bytes, |text| text.0),
+            cache_bytes: storage
+                .cache_bytes
+                .map_or(default.cache_bytes, |text| text.0),
+            file_bytes,
+            seal_bytes_per_second: storage
+                .seal_bytes_per_second
+                .map_or(default.seal_bytes_per_second, |text| text.0 as u64),
+            space,
+        })
+    }
+
+    fn space(&self, storage: &Storage, default: SpaceLimits) -> Result<SpaceLimits, ConfigError> {
+        let bytes = |text: Option<SizeText>, default| text.map_or(default, |text| text.0 as u64);
+        let limits = SpaceLimits {
+            low: bytes(storage.space_low_bytes, default.low),
+            stop: bytes(storage.space_stop_bytes, default.stop),
+            ballast: bytes(storage.ballast_bytes, default.ballast),
+        };
+        if limits.stop <= limits.low {
+            return Ok(limits);
+        }
+        let line = format!(
+            "storage.space_stop_bytes ({} bytes) is above storage.space_low_bytes ({} bytes): capture would stop before \
+             the oldest records are deleted; make it smaller",
+            limits.stop, limits.low
+        );
+        Err(ConfigError::whole(self.path, line))
+    }
+
+    fn file_bytes(&self, size: &Spanned<SizeText>) -> Result<u64, ConfigError> {
+        let bytes = size.get_ref().0 as u64;
+        if FILE_BYTES.contains(&bytes) && bytes.is_multiple_of(8) {
+            return Ok(bytes);
+        }
+        let line = "file_bytes is between 64KiB and 1GiB and a multiple of 8 bytes: write for example \"64MiB\"";
+        Err(self.at(size, line))
+    }
+
+    fn retention(
+        &self,
+        retention: &Retention,
+        file_bytes: u64,
+    ) -> Result<RetentionLimits, ConfigError> {
         let mut limits = RetentionLimits::default();
         if let Some(age) = &retention.age {
             limits.age = age.get_ref().0;
@@ -298,9 +334,12 @@ impl Checker<'_> {
         }
         if let Some(size) = &retention.size {
             limits.bytes = size.get_ref().0 as u64;
-            if limits.bytes < RETENTION_BYTES_MIN {
-                let line =
-                    "retention size must be at least 256MiB: the newest files are always kept";
+            let least = RETENTION_FILES_MIN * file_bytes;
+            if limits.bytes < least {
+                let line = format!(
+                    "retention size must be at least {least}B, {RETENTION_FILES_MIN} files of the log: the newest ones \
+                     are always kept"
+                );
                 return Err(self.at(size, line));
             }
         }
@@ -355,14 +394,5 @@ impl Checker<'_> {
 
     pub(super) fn at<T>(&self, place: &Spanned<T>, message: impl Into<String>) -> ConfigError {
         ConfigError::at(self.path, self.text, place.span().start, message)
-    }
-}
-
-fn space(storage: &Storage, default: SpaceLimits) -> SpaceLimits {
-    let bytes = |text: Option<SizeText>, default| text.map_or(default, |text| text.0 as u64);
-    SpaceLimits {
-        low: bytes(storage.space_low_bytes, default.low),
-        stop: bytes(storage.space_stop_bytes, default.stop),
-        ballast: bytes(storage.ballast_bytes, default.ballast),
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     tape::Tape,
     wire::{Record, Wire},
     witness::Witness,
-    workload::{self, Writer},
+    workload::{self, Largest, Writer},
 };
 
 const WRITERS: u64 = 3;
@@ -99,6 +99,10 @@ impl Run {
         let mut options = Options::of(&postgres, data);
         options.configured = configured;
         let headwater = Headwater::start(&options);
+        let largest = match setup.retention {
+            Retention::KeepsAll => Largest::OutgrowsMemory,
+            Retention::Deletes => Largest::Small,
+        };
         // Both slots exist before the first transaction, so both tell the same history.
         let witness = Witness::of(&postgres, "witness");
         let tables = workload::tables(WRITERS);
@@ -108,7 +112,7 @@ impl Run {
             round: 0,
             interrupter: Random::new(setup.seed, 1_000),
             writers: (0..WRITERS)
-                .map(|number| (Writer::new(setup.seed, number), postgres.session()))
+                .map(|number| (Writer::new(setup.seed, number, largest), postgres.session()))
                 .collect(),
             start: topics.iter().map(|topic| (topic.clone(), 0)).collect(),
             topics,
@@ -219,10 +223,9 @@ impl Run {
             log.insert((logged.topic.clone(), logged.offset), logged);
         }
         for topic in &self.topics {
-            let log_start = reader::log_start(&mut wire, topic).map_err(text)?;
-            self.setup.retention.check_start(topic, log_start)?;
             let round_start = self.start.get(topic).copied().unwrap_or(0);
-            for record in wire.read_to_end(topic, log_start).map_err(text)? {
+            let records = self.setup.retention.read_all(&mut wire, topic)?;
+            for record in records {
                 self.tape.observe(topic, &record)?;
                 if record.offset >= round_start {
                     let logged = Logged::of_record(topic, &record)?;
@@ -251,13 +254,26 @@ impl Run {
 }
 
 impl Retention {
-    fn check_start(self, topic: &str, log_start: i64) -> Result<(), String> {
-        if self == Self::KeepsAll && log_start != 0 {
-            return Err(format!(
-                "{topic} begins at {log_start}, and nothing was to be deleted"
-            ));
+    /// Everything that a topic has. Begins anew where the beginning is deleted meanwhile.
+    fn read_all(self, wire: &mut Wire, topic: &str) -> Result<Vec<Record>, String> {
+        let text = |error: io::Error| format!("{topic}: {error}");
+        loop {
+            let log_start = reader::log_start(wire, topic).map_err(text)?;
+            if self == Self::KeepsAll && log_start != 0 {
+                return Err(format!(
+                    "{topic} begins at {log_start}, and nothing was to be deleted"
+                ));
+            }
+            match wire.read_to_end(topic, log_start) {
+                Err(error) if self == Self::Deletes => {
+                    // A start that stays where it was is no reason to fail.
+                    if reader::log_start(wire, topic).map_err(text)? == log_start {
+                        return Err(text(error));
+                    }
+                }
+                read => return read.map_err(text),
+            }
         }
-        Ok(())
     }
 }
 

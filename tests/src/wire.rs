@@ -30,6 +30,9 @@ const READ_LIMIT: Duration = Duration::from_secs(10);
 /// A response longer than this is nonsense.
 const FRAME_BYTES_MAX: u32 = 256 << 20;
 
+/// The timestamp by which ListOffsets is asked for the first record there is.
+pub const EARLIEST: i64 = -2;
+
 /// One connection. After an error it is of no further use.
 #[derive(Debug)]
 pub struct Wire {

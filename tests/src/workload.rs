@@ -64,13 +64,24 @@ pub struct Writer {
     seq: u64,
     /// Columns that `evolving_N` has besides its first two.
     columns: Vec<u64>,
+    largest: Largest,
+}
+
+/// The largest transactions of a [`Writer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Largest {
+    /// Some that headwater does not hold in memory.
+    OutgrowsMemory,
+    /// None over about 200 KB: a small log holds many of them.
+    Small,
 }
 
 impl Writer {
     /// The writer of this number in the run of this seed.
     #[must_use]
-    pub fn new(seed: u64, number: u64) -> Self {
+    pub fn new(seed: u64, number: u64, largest: Largest) -> Self {
         Self {
+            largest,
             number,
             random: Random::new(seed, number + 1),
             seq: 0,
@@ -92,7 +103,9 @@ impl Writer {
             81..87 => self.deletes(),
             87..92 => self.large_values(),
             92..96 => self.schema_change(),
-            96 if self.random.one_in(20) => self.outgrows_memory(),
+            96 if self.random.one_in(20) && self.largest == Largest::OutgrowsMemory => {
+                self.outgrows_memory()
+            }
             _ => format!("SELECT pg_sleep(0.0{});", self.random.within(10..50)),
         }
     }
@@ -276,7 +289,7 @@ mod tests {
     #[test]
     fn the_same_seed_writes_the_same_scripts() {
         let scripts = |seed| {
-            let mut writer = Writer::new(seed, 1);
+            let mut writer = Writer::new(seed, 1, Largest::OutgrowsMemory);
             (0..200).map(|_| writer.script()).collect::<Vec<_>>()
         };
         assert_eq!(scripts(5), scripts(5));
@@ -285,7 +298,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_transaction_comes_within_a_thousand_scripts() {
-        let mut writer = Writer::new(1, 0);
+        let mut writer = Writer::new(1, 0, Largest::OutgrowsMemory);
         let all: String = (0..1_000).map(|_| writer.script() + "\n").collect();
         for word in [
             "COPY",

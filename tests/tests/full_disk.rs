@@ -13,7 +13,7 @@ use headwater_tests::{
     harness::{FileSystem, Headwater, Mount, Postgres, clock, mount::say_skipped},
     random::seed_from_environment,
     torture::{self, Retention, Run, Setup},
-    wire::Wire,
+    wire::{EARLIEST, Wire},
 };
 
 /// Above what headwater wants free before it deletes old records; sparse, so this is what can be used, not what is.
@@ -126,7 +126,7 @@ fn stands(headwater: &mut Headwater) -> Option<Stands> {
 fn consumers_go_on(headwater: &Headwater, topics: &[String]) {
     let mut wire = Wire::connect(&headwater.bootstrap()).expect("it takes clients");
     let starts = wire
-        .offsets_at(topics, -2)
+        .offsets_at(topics, EARLIEST)
         .expect("it tells where topics begin");
     for (topic, start) in topics.iter().zip(starts) {
         let start = start.expect("the topic is there");

@@ -13,12 +13,20 @@
 use std::{thread, time::Duration};
 
 use headwater_tests::{
-    harness::{Headwater, clock},
+    harness::{Configured, Headwater, clock},
     random::{Random, seed_from_environment},
     torture::{self, Retention, Run, Setup},
+    wire::{EARLIEST, Wire},
 };
 
 const KILLS_A_ROUND: u64 = 20;
+
+/// Files of the log that the second run keeps: so small that dozens are sealed, used again and deleted in a round.
+const SMALL_FILES: &str =
+    "file_bytes = \"256KiB\"\nring_bytes = \"256KiB\"\ncache_bytes = \"1MiB\"";
+const DELETE_LIMIT: Duration = Duration::from_secs(120);
+/// More than can be captured while a reader of a debug build reads.
+const SMALL_LOG: &str = "[instance.retention]\nsize = \"12MiB\"";
 
 #[test]
 fn killed_at_random_moments_the_log_equals_the_databases_own_history() {
@@ -46,6 +54,48 @@ fn killed_at_random_moments_the_log_equals_the_databases_own_history() {
         );
     }
     run.end();
+}
+
+#[test]
+fn killed_while_files_are_sealed_used_again_and_deleted_nothing_read_changes() {
+    let seed = seed_from_environment();
+    let kills = torture::number("HEADWATER_KILLS", KILLS_A_ROUND).div_ceil(2);
+    eprintln!("small files: seed {seed} (HEADWATER_SEED={seed} repeats it), {kills} kills");
+    let data = tempfile::tempdir().expect("a temporary directory can be made");
+    let setup = Setup {
+        seed,
+        postgres: torture::postgres_from_environment(),
+        retention: Retention::Deletes,
+    };
+    let small = Configured {
+        storage: SMALL_FILES.to_owned(),
+        instance: SMALL_LOG.to_owned(),
+    };
+    let mut run = Run::begin_configured(setup, &data.path().join("data"), Some(small));
+    let topics = run.topics().to_vec();
+    let mut left = kills;
+    while left > 0 {
+        let now = left.min(KILLS_A_ROUND);
+        let told = run.round(|headwater, _, random| {
+            kill_often(headwater, random, now);
+            wait_until_it_deletes(headwater, &topics);
+        });
+        left -= now;
+        eprintln!(
+            "small files: {now} kills, {left} left: {}: right",
+            told.text
+        );
+    }
+    run.end();
+}
+
+/// Waits until retention has deleted something. The load goes on meanwhile.
+fn wait_until_it_deletes(headwater: &mut Headwater, topics: &[String]) {
+    headwater.wait_within(DELETE_LIMIT, "old records are deleted", |headwater| {
+        let starts = Wire::connect(&headwater.bootstrap())
+            .and_then(|mut wire| wire.offsets_at(topics, EARLIEST));
+        starts.is_ok_and(|starts| starts.into_iter().flatten().any(|start| start > 0))
+    });
 }
 
 /// Some kills hit a broker that has just been started, most one that has been at work for a while. Gives the

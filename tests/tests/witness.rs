@@ -8,7 +8,7 @@ use headwater_tests::{
     change::{Cell, Operation, Row},
     harness::{Postgres, Version},
     witness::{Transaction, Witness},
-    workload::{self, Writer},
+    workload::{self, Largest, Writer},
 };
 
 const WRITERS: u64 = 2;
@@ -31,7 +31,10 @@ fn the_witness_tells_how_the_tables_came_to_be(version: Version) {
     let witness = Witness::of(&postgres, "witness");
     let mut first = Vec::new();
     for number in 0..WRITERS {
-        let (mut writer, mut session) = (Writer::new(SEED, number), postgres.session());
+        let (mut writer, mut session) = (
+            Writer::new(SEED, number, Largest::OutgrowsMemory),
+            postgres.session(),
+        );
         for _ in 0..SCRIPTS {
             session.run(&writer.script());
         }

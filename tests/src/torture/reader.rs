@@ -15,14 +15,11 @@ use crate::{
     oracle::Snapshot,
     random::Random,
     tape::Tape,
-    wire::{self, Wire},
+    wire::{self, EARLIEST, Wire},
 };
 
 /// Kafka's OFFSET_OUT_OF_RANGE.
 const OFFSET_OUT_OF_RANGE: i16 = 1;
-/// The timestamp that ListOffsets takes for the first record there is.
-const EARLIEST: i64 = -2;
-
 /// Who reads.
 pub(super) struct Reader<'a> {
     pub(super) bootstrap: &'a str,

@@ -19,8 +19,8 @@ use headwater_storage::disk::{SegmentFile, SegmentStore};
 use headwater_storage::meta::MetaStore;
 use headwater_storage::meta::sled_meta::SledMeta;
 use headwater_storage::{
-    CatalogChange, CommitGroup, DataDirectory, FeedNumber, InstanceNumber, Journal, NewBatch, Now,
-    StoreOptions, TableIdentity, Topic, TopicNumber,
+    CatalogChange, CommitGroup, DataDirectory, FeedNumber, InstanceNumber, Journal, Keeper,
+    KeeperOptions, NewBatch, Now, RetentionLimits, StoreOptions, TableIdentity, Topic, TopicNumber,
 };
 use rustix::fs::Advice;
 use tempfile::TempDir;
@@ -80,7 +80,7 @@ impl BigLog {
         workload::create_table(&mut sql)?;
         workload::prepare_instance(&mut sql, instance)?;
         workload::fill(&mut sql, 1, SAMPLE_ROWS, 500)?;
-        let launch = Launch::new(&database, instance, data.path()).configured(keeping_all());
+        let launch = Launch::new(&database, instance, data.path()).configured(unlimited());
         let topic = workload::topic(instance);
         let mut headwater = launch.spawn()?;
         headwater.wait_for_records(&topic, SAMPLE_ROWS, Duration::from_millis(20))?;
@@ -122,10 +122,12 @@ impl BigLog {
             wall_ms: 0,
             monotonic: began.elapsed(),
         };
-        let (mut journal, _log, _recovered) = directory.open_journal(INSTANCE, now())?;
+        let (mut journal, log, _recovered) = directory.open_journal(INSTANCE, now())?;
         let batches = self.batches(shape.rows)?;
         let numbers: Vec<TopicNumber> = topics.iter().map(|topic| topic.number).collect();
         append(&mut journal, bytes, shape, (&batches, &numbers), now)?;
+        let keeper = directory.open_keeper(INSTANCE, &log, (keeping_all(), now()))?;
+        seal(keeper, now)?;
         journal.close()?;
         drop(directory);
         rustix::fs::syncfs(File::open(&path)?)?;
@@ -202,8 +204,33 @@ impl BigLog {
 }
 
 /// Nothing of a large log is deleted while it is measured.
-fn keeping_all() -> Configured {
-    Configured::default()
+fn unlimited() -> Configured {
+    Configured {
+        instance: "[instance.retention]\nage = \"365d\"\nsize = \"1024GiB\"".to_owned(),
+        ..Configured::default()
+    }
+}
+
+/// Nothing is deleted, and sealing rests for nobody.
+fn keeping_all() -> KeeperOptions {
+    KeeperOptions {
+        retention: RetentionLimits {
+            age: Duration::MAX,
+            bytes: u64::MAX,
+        },
+        seal_bytes_per_second: u64::MAX,
+        ..KeeperOptions::default()
+    }
+}
+
+/// Seals all files that can be sealed, as headwater does when it has had the time.
+fn seal(mut keeper: Keeper, now: impl Fn() -> Now) -> Result<(), Failure> {
+    loop {
+        let step = keeper.step(now())?;
+        if step.event.is_none() && step.rest > Duration::ZERO {
+            return Ok(());
+        }
+    }
 }
 
 fn append(

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::database::Database;
-use super::headwater::Launch;
+use super::headwater::{Configured, Launch};
 use super::postgres_client::Connection;
 use super::report::{Cell, Section};
 use super::sample::Samples;
@@ -28,6 +28,16 @@ const COLUMNS: &[&str] = &[
     "headwater CPU s",
     "headwater CPU us/row",
     "headwater peak MB",
+];
+
+const SEALING_COLUMNS: &[&str] = &[
+    "backlog",
+    "rows/s without sealing",
+    "rows/s with sealing",
+    "ratio of rates (hold >= 0.9)",
+    "CPU s without sealing",
+    "CPU s with sealing",
+    "peak MB with sealing (hold <= 128)",
 ];
 
 const REFERENCE_PUBLICATION: &str = "reference";
@@ -71,6 +81,21 @@ pub(crate) fn run(settings: &Settings) -> Result<Section, Failure> {
         let mut runs = Runs::prepare(&database, backlog, settings.alternations)?;
         section.row(runs.alternate()?);
     }
+    Ok(section)
+}
+
+/// The same backlog with sealing, beside sealing so slow that it is none.
+pub(crate) fn beside_sealing(settings: &Settings) -> Result<Section, Failure> {
+    let database = Database::start()?;
+    let backlog = Backlog {
+        name: format!("{} rows, 500 a transaction", settings.rows),
+        prefix: "k",
+        rows: settings.rows,
+        rows_per_transaction: 500,
+    };
+    let mut runs = Runs::prepare(&database, backlog, 2 * settings.alternations)?;
+    let mut section = Section::new("Capture while finished files are sealed", SEALING_COLUMNS);
+    section.row(runs.alternate_sealing(settings.alternations)?);
     Ok(section)
 }
 
@@ -139,6 +164,42 @@ impl<'a> Runs<'a> {
         Ok(self.cells(&pairs))
     }
 
+    /// Two instances a run: one without sealing, one with.
+    fn alternate_sealing(&mut self, alternations: u32) -> Result<Vec<Cell>, Failure> {
+        let mut pairs = Vec::new();
+        for run in 1..=alternations {
+            let instance = |number| format!("{}{number}", self.backlog.prefix);
+            let (quiet, sealed) = (instance(2 * run - 1), instance(2 * run));
+            pairs.push(if run % 2 == 1 {
+                let quiet = self.drain(&quiet, |launch| launch.configured(without_sealing()))?;
+                (
+                    quiet,
+                    self.drain(&sealed, |launch| launch.configured(Configured::default()))?,
+                )
+            } else {
+                let sealed =
+                    self.drain(&sealed, |launch| launch.configured(Configured::default()))?;
+                (
+                    self.drain(&quiet, |launch| launch.configured(without_sealing()))?,
+                    sealed,
+                )
+            });
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
+        let rows = self.backlog.rows as f64;
+        let samples =
+            |of: fn(&(Drain, Drain)) -> f64| -> Samples { pairs.iter().map(of).collect() };
+        Ok(vec![
+            Cell::text(self.backlog.name.clone()),
+            Cell::Number(rows / samples(|(quiet, _)| quiet.seconds).median(), 0),
+            Cell::Number(rows / samples(|(_, sealed)| sealed.seconds).median(), 0),
+            Cell::Spread(samples(|(quiet, sealed)| quiet.seconds / sealed.seconds), 2),
+            Cell::Number(samples(|(quiet, _)| quiet.reader_cpu).median(), 2),
+            Cell::Number(samples(|(_, sealed)| sealed.reader_cpu).median(), 2),
+            Cell::Number(samples(|(_, sealed)| sealed.peak_bytes).max() / 1e6, 1),
+        ])
+    }
+
     fn reference(&mut self, slot: &str) -> Result<Drain, Failure> {
         let postmaster = self.database.postmaster_pid();
         let postgres_before = process::reaped_cpu_seconds(postmaster)?;
@@ -173,10 +234,18 @@ impl<'a> Runs<'a> {
         instance: &str,
         feeds: &'static str,
     ) -> Result<Drain, Failure> {
+        self.drain(instance, |launch| launch.with_feeds(feeds))
+    }
+
+    fn drain(
+        &mut self,
+        instance: &str,
+        change: impl FnOnce(Launch) -> Launch,
+    ) -> Result<Drain, Failure> {
         let postmaster = self.database.postmaster_pid();
         let postgres_before = process::reaped_cpu_seconds(postmaster)?;
         let data = tempfile::tempdir()?;
-        let launch = Launch::new(self.database, instance, data.path()).with_feeds(feeds);
+        let launch = change(Launch::new(self.database, instance, data.path()));
         let mut headwater = launch.spawn()?;
         headwater.connect()?;
         let walsender = self.wait_for_walsender(&workload::slot(instance))?;
@@ -247,6 +316,14 @@ impl<'a> Runs<'a> {
             Cell::Number(headwater(|drain| drain.reader_cpu).median() / rows * 1e6, 2),
             Cell::Number(headwater(|drain| drain.peak_bytes).max() / 1e6, 1),
         ]
+    }
+}
+
+/// A piece of a file, and then rest for longer than any run.
+fn without_sealing() -> Configured {
+    Configured {
+        storage: "seal_bytes_per_second = \"1KiB\"".to_owned(),
+        ..Configured::default()
     }
 }
 

@@ -75,7 +75,7 @@ struct CommandLine {
 enum Bench {
     /// All of the following, one after another.
     All,
-    /// Drain of a PostgreSQL backlog, beside pg_recvlogical.
+    /// Drain of a PostgreSQL backlog, beside pg_recvlogical; and with sealing beside without.
     Capture,
     /// The same with the feed dts beside tables.
     Dts,
@@ -215,7 +215,10 @@ fn measure(
     done: &mut dyn FnMut(Section),
 ) -> Result<(), Failure> {
     match bench {
-        Bench::Capture => done(capture::run(settings)?),
+        Bench::Capture => {
+            done(capture::run(settings)?);
+            done(capture::beside_sealing(settings)?);
+        }
         Bench::Dts => done(dts::run(settings)?),
         Bench::Latency => done(latency::run(settings)?),
         Bench::Fetch => {

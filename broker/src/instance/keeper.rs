@@ -60,7 +60,7 @@ impl KeeperThread {
 
     fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
         let clock = self.surroundings.clock;
-        while !*self.surroundings.stop.borrow() {
+        loop {
             let wanted = self.surroundings.space.now().wanted;
             let has_looked = clock.monotonic() >= self.spaced_at + SPACE_SETTLES;
             self.keeper.want_space(if has_looked { wanted } else { 0 });
@@ -71,17 +71,16 @@ impl KeeperThread {
                 }
                 self.tell(&event);
             }
-            self.rest(runtime, step.rest);
+            if self.rest(runtime, step.rest) {
+                return self.keeper.close(clock.now());
+            }
         }
-        self.keeper.close(clock.now())
     }
 
-    fn rest(&self, runtime: &Handle, rest: Duration) {
-        if !rest.is_zero() {
-            let mut stop = self.surroundings.stop.clone();
-            // Either way the loop looks.
-            drop(runtime.block_on(async { timeout(rest, stopped(&mut stop)).await }));
-        }
+    /// Whether the broker stopped meanwhile, or was dropped without a stop.
+    fn rest(&self, runtime: &Handle, rest: Duration) -> bool {
+        let mut stop = self.surroundings.stop.clone();
+        runtime.block_on(async { timeout(rest, stopped(&mut stop)).await.is_ok() })
     }
 
     fn tell(&self, event: &KeeperEvent) {

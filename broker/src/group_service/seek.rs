@@ -319,15 +319,42 @@ fn one_offset(
     Ok(BTreeMap::from([(*topic, offset)]))
 }
 
-/// Where each topic was right before the first transaction that is not older.
+/// Where each topic was right before the first transaction that is not older: one commit frame for all of them.
 fn at_time(
-    _log: &Log,
-    _ends: &BTreeMap<TopicNumber, headwater_storage::Ends>,
-    (time_ms, _now_ms): (i64, i64),
+    log: &Log,
+    ends: &BTreeMap<TopicNumber, headwater_storage::Ends>,
+    (time_ms, now_ms): (i64, i64),
 ) -> Result<BTreeMap<TopicNumber, i64>, GroupError> {
-    Err(GroupError::Seek(format!(
-        "a seek to a time ({time_ms}) is not built yet: seek to start, end or an offset"
-    )))
+    if time_ms > now_ms {
+        return Err(GroupError::Seek(
+            "the time is in the future; seek to end instead".to_owned(),
+        ));
+    }
+    if let Some(oldest) = oldest_retained(log, ends).filter(|oldest| time_ms < *oldest) {
+        let age = (now_ms - oldest) / 1000;
+        return Err(GroupError::Seek(format!(
+            "the records of that time are deleted: the oldest are {age} s old; seek to start instead"
+        )));
+    }
+    let found = log.ends_at_time(time_ms).map_err(|error| {
+        GroupError::Seek(format!(
+            "the transaction of that time cannot be found: {error}"
+        ))
+    })?;
+    let of_group = ends
+        .keys()
+        .filter_map(|topic| Some((*topic, *found.ends.get(topic)?)));
+    Ok(of_group.collect())
+}
+
+/// Time of the oldest record of these topics, if retention has deleted any before it.
+fn oldest_retained(
+    log: &Log,
+    ends: &BTreeMap<TopicNumber, headwater_storage::Ends>,
+) -> Option<i64> {
+    let cut = ends.iter().filter(|(_, ends)| ends.start > 0);
+    let times = cut.filter_map(|(topic, ends)| time_at(log, *topic, ends.start).ok().flatten());
+    times.min()
 }
 
 /// Steps over what cannot be read from each position on.

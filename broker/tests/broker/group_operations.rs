@@ -217,6 +217,35 @@ async fn with_group() -> Harness {
 }
 
 #[tokio::test]
+async fn a_seek_to_a_time_puts_every_topic_before_the_same_transaction() {
+    let mut harness = Harness::start().await;
+    harness.commit_at(1_000_000, ORDERS_KEY, 2).await;
+    harness.commit_at(2_000_000, LINES_KEY, 3).await;
+    harness.commit_at(3_000_000, ORDERS_KEY, 4).await;
+    let mut client = harness.client().await;
+    let both = [(ORDERS, 0, 0, ""), (LINES, 0, 0, "")];
+    commit(&mut client, "g", NOBODY, &both).await;
+    let groups = harness.broker.groups();
+    for (time, expected) in [
+        (0, (0, 0)),
+        (1_000_000, (0, 0)),
+        (1_000_001, (2, 0)),
+        (2_000_000, (2, 0)),
+        (2_000_001, (2, 3)),
+        (3_000_000, (2, 3)),
+        (3_000_001, (6, 3)),
+    ] {
+        let request = seek_to(SeekTo::Time(time), "a time");
+        groups.seek("g", &request).await.unwrap();
+        let moved = fetch(&mut client, "g").await;
+        assert_eq!((moved[ORDERS].0, moved[LINES].0), expected, "{time}");
+    }
+    let future = seek_to(SeekTo::Time(i64::MAX), "later");
+    let refused = groups.seek("g", &future).await.unwrap_err().to_string();
+    assert!(refused.contains("in the future"), "{refused}");
+}
+
+#[tokio::test]
 async fn seeks_are_taken_back_the_last_one_first_with_all_there_was() {
     let harness = with_group().await;
     let mut client = harness.client().await;

@@ -128,13 +128,17 @@ impl Harness {
     }
 
     async fn commit_batches(&mut self, batches: Vec<TableBatch>) {
+        self.commit_group(batches, 1_700_000_000_000).await;
+    }
+
+    async fn commit_group(&mut self, batches: Vec<TableBatch>, commit_time_ms: i64) {
         self.position += 1;
         let position = vec![self.position];
         let group = TransactionGroup {
             batches,
             commit: Some(Commit {
                 position: position.clone(),
-                commit_time_ms: Some(1_700_000_000_000),
+                commit_time_ms: Some(commit_time_ms),
                 transactions: 1,
                 changes: 1,
             }),
@@ -154,6 +158,12 @@ impl Harness {
                 .unwrap()
                 .unwrap(),
         );
+    }
+
+    /// One transaction of this commit time with so many records of one table.
+    pub(crate) async fn commit_at(&mut self, time_ms: i64, table: TableKey, records: usize) {
+        let records = vec![(time_ms, b"x".to_vec()); records];
+        self.commit_group(vec![batch(table, &records)], time_ms).await;
     }
 
     /// One record of `size` bytes with the given time.

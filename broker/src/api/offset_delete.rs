@@ -1,4 +1,4 @@
-//! OffsetDelete (api key 47), v0.
+//! OffsetDelete (api key 47), v0-v0.
 //!
 //! Takes positions of a group away; the history keeps them.
 //!
@@ -6,6 +6,9 @@
 //! - while the group has members: GROUP_SUBSCRIBED_TO_TOPIC for every partition (Kafka looks at the members'
 //!   subscriptions, which are not kept here)
 //! - an unknown group: GROUP_ID_NOT_FOUND; an unknown partition: UNKNOWN_TOPIC_OR_PARTITION
+//!
+//! Versions
+//! - v0 is the only one (KIP-496)
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -39,13 +39,15 @@ pub use self::{
     seek::{SeekMove, SeekPlan, SeekRequest, SeekTo},
 };
 use self::{registry::Registry, writer::Writer};
-use crate::{clock::Clock, error_code::Refusal, group::Decision};
+use crate::{auth::sessions::GroupSessions, clock::Clock, error_code::Refusal, group::Decision};
 
 /// All groups.
 #[derive(Debug)]
 pub struct GroupService {
     clock: Clock,
     directory: Arc<DataDirectory>,
+    /// The connections of each group.
+    sessions: Arc<GroupSessions>,
     logs: HashMap<InstanceNumber, Arc<Log>>,
     store: Arc<PositionStore>,
     writer: Writer,
@@ -63,6 +65,7 @@ pub struct GroupService {
 pub(crate) struct GroupSetup {
     pub(crate) clock: Clock,
     pub(crate) directory: Arc<DataDirectory>,
+    pub(crate) sessions: Arc<GroupSessions>,
     pub(crate) logs: HashMap<InstanceNumber, Arc<Log>>,
     pub(crate) groups_max: usize,
     /// Where the writer says that the store failed: the process must end.
@@ -79,6 +82,7 @@ impl GroupService {
         Ok(Arc::new(Self {
             clock: setup.clock,
             directory: setup.directory,
+            sessions: setup.sessions,
             logs: setup.logs,
             store,
             writer,

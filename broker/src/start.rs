@@ -81,9 +81,7 @@ impl Broker {
         let clock = Clock::start();
         let (directory, mut logs) = open(&config, clock).await?;
         let (listeners, certificates) = bind(&config.listeners).await?;
-        let http = HttpServer::bind(&config.data_dir, config.http_listen)
-            .await
-            .map_err(StartError::Http)?;
+        let http = bind_http(&config).await?;
 
         let (stop, stopped) = watch::channel(false);
         let (failed, failure) = watch::channel(None);
@@ -95,7 +93,7 @@ impl Broker {
         let auth = auth(&config, &directory)?;
         let retention = retention(&directory, &config.instances);
         let readers = readers(&logs);
-        let groups = start_groups(clock, &directory, &readers, &failed).await?;
+        let groups = start_groups(clock, &directory, &auth, &readers, &failed).await?;
         let shared = Arc::new(Shared {
             clock,
             retention,
@@ -124,10 +122,7 @@ impl Broker {
             instances.push(start_instance(instance, &mut logs, surroundings)?);
         }
         close_unused(logs)?;
-        let views: Vec<_> = instances
-            .iter()
-            .map(|instance| instance.view.clone())
-            .collect();
+        let views = views(&instances);
         let watching = watch_space(&shared, &config.storage, &space);
         registry.register_collector(Box::new(Pulled::new(&shared, views.clone(), space)));
 
@@ -177,6 +172,16 @@ fn compression(instances: &[InstanceConfig]) -> HashMap<(String, String), Compre
         pairs
     };
     instances.iter().flat_map(of_instance).collect()
+}
+
+fn views(instances: &[RunningInstance]) -> Vec<instance::InstanceView> {
+    let instances = instances.iter();
+    instances.map(|instance| instance.view.clone()).collect()
+}
+
+async fn bind_http(config: &BrokerConfig) -> Result<HttpServer, StartError> {
+    let bound = HttpServer::bind(&config.data_dir, config.http_listen).await;
+    bound.map_err(StartError::Http)
 }
 
 fn auth(config: &BrokerConfig, directory: &Arc<DataDirectory>) -> Result<Auth, StartError> {
@@ -272,12 +277,14 @@ fn readers(logs: &Logs) -> HashMap<InstanceNumber, Arc<Log>> {
 async fn start_groups(
     clock: Clock,
     directory: &Arc<DataDirectory>,
+    auth: &Auth,
     logs: &HashMap<InstanceNumber, Arc<Log>>,
     failed: &watch::Sender<Option<String>>,
 ) -> Result<Arc<GroupService>, StartError> {
     let setup = GroupSetup {
         clock,
         directory: Arc::clone(directory),
+        sessions: Arc::clone(&auth.sessions),
         logs: logs.clone(),
         groups_max: GROUPS_PER_INSTANCE,
         failed: failed.clone(),

@@ -158,6 +158,8 @@ impl GroupService {
             ..self.of_catalog(id)?
         };
         self.change(CatalogChange::Group(group.clone())).await?;
+        // Behind the change: who logs in later has been checked against it.
+        self.sessions.end(group.number);
         self.note(&group, GroupEvent::Password, who).await?;
         let live = self.known(id)?;
         self.ask(&live, |coordinator, _| coordinator.evict())
@@ -205,6 +207,7 @@ impl GroupService {
                 ..group
             };
             self.change(CatalogChange::Group(deleted)).await?;
+            self.sessions.end(live.number);
         }
         // From here on nobody finds it; what a crash leaves in sled belongs to a number that is never used again.
         locked.end();

@@ -96,6 +96,10 @@ fn what_storage_acknowledged_outlives_power_cuts(file_system: FileSystem) {
             watched.kill();
         }
         mount.mount_again();
+        // The catalog stands in catalog.log as well, and must be whole there by itself.
+        if random.one_in(4) {
+            watched.lose_sled();
+        }
     }
     watched.start();
     watched.wait_until_it_writes();

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -136,6 +136,16 @@ impl Watched {
         child.wait().expect("a child can be waited for");
         for line in lines {
             self.note(&line);
+        }
+    }
+
+    /// Removes sled's folder, if there is one. It is derived again from what else is there.
+    pub(crate) fn lose_sled(&self) {
+        match fs::remove_dir_all(self.data.join("meta")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                panic!("{}: removing sled's folder: {error}", self.seed())
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
     group_service::{GroupService, GroupSetup},
     http::{HttpServer, HttpState},
     hush::Hush,
-    instance::{self, RunningInstance, Surroundings},
+    instance::{self, InstanceView, RunningInstance, Surroundings},
     metrics::{
         InstanceLogMetrics, KafkaMetrics, KeeperMetrics, KeepersMetrics, LogMetrics, Pulled,
     },
@@ -130,12 +130,7 @@ impl Broker {
         let addresses = listeners.iter().map(Listener::address).collect();
         let servers = serve(listeners, &shared);
         tokio::spawn(groups.run(stopped.clone()));
-        let state = HttpState {
-            registry,
-            instances: views,
-            stop: stopped,
-        };
-        let http = tokio::spawn(http.serve(state));
+        let http = serve_http(http, registry, views, stopped);
         Ok(RunningBroker {
             addresses,
             certificates,
@@ -149,6 +144,20 @@ impl Broker {
             shared,
         })
     }
+}
+
+fn serve_http(
+    http: HttpServer,
+    registry: Registry,
+    instances: Vec<InstanceView>,
+    stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let state = HttpState {
+        registry,
+        instances,
+        stop,
+    };
+    tokio::spawn(http.serve(state))
 }
 
 fn retention(
@@ -174,7 +183,7 @@ fn compression(instances: &[InstanceConfig]) -> HashMap<(String, String), Compre
     instances.iter().flat_map(of_instance).collect()
 }
 
-fn views(instances: &[RunningInstance]) -> Vec<instance::InstanceView> {
+fn views(instances: &[RunningInstance]) -> Vec<InstanceView> {
     let instances = instances.iter();
     instances.map(|instance| instance.view.clone()).collect()
 }
@@ -244,6 +253,7 @@ async fn open(
     options.journal.ring_bytes = config.storage.ring_bytes;
     options.cache_bytes = config.storage.cache_bytes;
     options.ballast_bytes = config.storage.space.ballast;
+    options.opened_ms = clock.wall_ms();
     let names: Vec<String> = config
         .instances
         .iter()

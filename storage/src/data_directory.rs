@@ -51,6 +51,8 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// Size of the ballast, bytes; 0 for none.
     pub ballast_bytes: u64,
+    /// Wall clock at the opening, ms since 1970. Only noted for people; decides nothing.
+    pub opened_ms: i64,
 }
 
 impl Default for StoreOptions {
@@ -59,6 +61,7 @@ impl Default for StoreOptions {
             journal: JournalOptions::default(),
             cache_bytes: CACHE_BYTES,
             ballast_bytes: BALLAST_BYTES,
+            opened_ms: 0,
         }
     }
 }
@@ -132,7 +135,8 @@ impl DataDirectory {
     ) -> Result<Self, StorageError> {
         // Whose the directory is comes before anything is made in it.
         let directory_id = format_file::open(&*disk)?;
-        let (meta, catalog) = meta_and_catalog::open(&*disk, meta, directory_id)?;
+        let (meta, catalog) =
+            meta_and_catalog::open(&*disk, meta, (directory_id, options.opened_ms))?;
         let cluster_id = URL_SAFE_NO_PAD.encode(directory_id.as_bytes());
         Ok(Self {
             directory_id,

@@ -370,6 +370,34 @@ fn without_sled_the_positions_come_from_the_copy_and_every_group_is_marked() {
 }
 
 #[test]
+fn a_directory_without_sled_opens_with_the_positions_of_the_copy() {
+    let world = World::default();
+    let directory = with_groups(&world);
+    let store = directory.open_positions().expect("opens");
+    let write = commit(SYNC, 0, &[(1, 7), (2, 8)]);
+    store.write(&[write]).expect("writes");
+    store
+        .write_copy(&directory.catalog(), 1_000)
+        .expect("copies");
+    drop((store, directory));
+
+    let without_sled = World {
+        disk: world.disk.power_cut(PowerCut::LoseAll),
+        meta: Arc::default(),
+    };
+    let options = StoreOptions {
+        opened_ms: 3_000,
+        ..StoreOptions::default()
+    };
+    let meta = Arc::clone(&without_sled.meta);
+    let directory = DataDirectory::open_on(Arc::new(without_sled.disk), meta, &options);
+    let store = directory.expect("opens").open_positions().expect("opens");
+    assert_eq!(offsets(&store, SYNC), [(1, 7), (2, 8)]);
+    let mark = store.restored(SYNC).expect("is marked");
+    assert_eq!((mark.from_ms, mark.at_ms), (Some(1_000), 3_000));
+}
+
+#[test]
 fn without_a_copy_that_can_be_read_the_groups_are_marked_as_lost() {
     let world = World::default();
     let directory = with_groups(&world);

@@ -163,7 +163,8 @@ impl Harness {
     /// One transaction of this commit time with so many records of one table.
     pub(crate) async fn commit_at(&mut self, time_ms: i64, table: TableKey, records: usize) {
         let records = vec![(time_ms, b"x".to_vec()); records];
-        self.commit_group(vec![batch(table, &records)], time_ms).await;
+        self.commit_group(vec![batch(table, &records)], time_ms)
+            .await;
     }
 
     /// One record of `size` bytes with the given time.

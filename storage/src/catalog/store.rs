@@ -109,6 +109,7 @@ impl CatalogStore {
     }
 
     /// Fills a new meta store from `catalog.log`, which must have been seen to be whole ([`CatalogStore::by_the_log`]).
+    /// `before_new` comes before anything is written; `and_then` puts in what other files have, before the store counts.
     ///
     /// # Errors
     /// As [`CatalogStore::open`].
@@ -117,8 +118,9 @@ impl CatalogStore {
         meta: Arc<dyn MetaStore>,
         directory_id: Uuid,
         before_new: impl FnOnce() -> Result<(), StorageError>,
+        and_then: impl FnOnce(&Catalog) -> Result<(), StorageError>,
     ) -> Result<Self, StorageError> {
-        let derived = derive(disk, &*meta, directory_id, before_new)?;
+        let derived = derive(disk, &*meta, directory_id, before_new, and_then)?;
         Ok(Self::new(meta, derived))
     }
 
@@ -305,6 +307,7 @@ fn derive(
     meta: &dyn MetaStore,
     directory_id: Uuid,
     before_new: impl FnOnce() -> Result<(), StorageError>,
+    and_then: impl FnOnce(&Catalog) -> Result<(), StorageError>,
 ) -> Result<(Catalog, CatalogLog), StorageError> {
     let (catalog, changes) = by_the_log(disk, directory_id)?;
     let all = newest(&changes);
@@ -312,6 +315,7 @@ fn derive(
     let log = CatalogLog::rewrite(disk, directory_id, catalog.change_number, &things(&all)?)?;
     clear(meta)?;
     stored::commit(meta, catalog.change_number, &all)?;
+    and_then(&catalog)?;
     stored::put_directory_id(meta, directory_id)?;
     Ok((catalog, log))
 }

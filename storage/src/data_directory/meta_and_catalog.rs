@@ -4,6 +4,7 @@
 //! |----------------------------------------|---------------------------------------------------------------------|
 //! | directory id, catalog, change number   | `FORMAT`, `catalog.log`                                             |
 //! | durable end of a journal               | nothing: without it a start reads more and writes more again        |
+//! | positions of consumer groups           | `positions.copy`; every group is marked as restored                 |
 //! | number of a journal's last start       | the frames of the journal ([`crate::journal`] leaves room for more) |
 //!
 //! What is unusable is moved aside only when `catalog.log` was seen to have everything.
@@ -26,6 +27,7 @@ use crate::{
     journal_file,
     meta::{MetaStore, folder::MetaFolder},
     number::InstanceNumber,
+    positions::{RestoredPositions, restore_positions},
 };
 
 /// Both, open and agreeing with each other.
@@ -38,7 +40,7 @@ pub(super) type Opened = (Arc<dyn MetaStore>, CatalogStore);
 pub(super) fn open(
     disk: &dyn SegmentStore,
     folder: &dyn MetaFolder,
-    directory_id: Uuid,
+    (directory_id, now_ms): (Uuid, i64),
 ) -> Result<Opened, StorageError> {
     match try_open(disk, folder, directory_id) {
         Ok(opened) => Ok(opened),
@@ -51,7 +53,7 @@ pub(super) fn open(
             );
             try_open(disk, folder, directory_id).map_err(refused)
         }
-        Err(Unopened::Meta(why)) => derive(disk, folder, directory_id, &why),
+        Err(Unopened::Meta(why)) => derive(disk, folder, (directory_id, now_ms), &why),
     }
 }
 
@@ -75,7 +77,7 @@ fn try_open(
 fn derive(
     disk: &dyn SegmentStore,
     folder: &dyn MetaFolder,
-    directory_id: Uuid,
+    (directory_id, now_ms): (Uuid, i64),
     why: &str,
 ) -> Result<Opened, StorageError> {
     let catalog = CatalogStore::by_the_log(disk, directory_id)?;
@@ -88,9 +90,27 @@ fn derive(
     );
     let meta = folder.open()?;
     let before = || format_file::write(disk, directory_id);
-    let catalog = CatalogStore::derive(disk, Arc::clone(&meta), directory_id, before)?;
-    // Whatever else is kept in sled and stands in files as well is put in here, before anything reads it.
+    let positions = |catalog: &Catalog| {
+        restore_positions(disk, &*meta, catalog, directory_id, now_ms).map(tell_restored)
+    };
+    let catalog = CatalogStore::derive(disk, Arc::clone(&meta), directory_id, before, positions)?;
     Ok((meta, catalog))
+}
+
+fn tell_restored(restored: RestoredPositions) {
+    let RestoredPositions {
+        from_ms,
+        groups,
+        marked,
+    } = restored;
+    if marked > 0 {
+        tracing::warn!(
+            from_ms,
+            groups,
+            marked,
+            "consumer groups have the positions of a copy; all of them are marked as restored"
+        );
+    }
 }
 
 /// Whether nothing was ever kept here: the first start did not come to write `catalog.log`.

@@ -216,14 +216,14 @@ impl Context<'_> {
 
     /// Whether the client may use the group with this id: for every API that names one.
     pub(crate) fn check_group(&self, group_id: &str) -> Result<(), Refusal> {
+        if !self.may_use_group(group_id) {
+            self.deny("group", group_id);
+            return Err(Refusal::GroupAuthorizationFailed);
+        }
         if group_id.is_empty() || group_id.len() > limits::GROUP_ID_BYTES {
             return Err(Refusal::InvalidGroupId);
         }
-        if self.may_use_group(group_id) {
-            return Ok(());
-        }
-        self.deny("group", group_id);
-        Err(Refusal::GroupAuthorizationFailed)
+        Ok(())
     }
 
     /// Whether the client may know of the group with this id.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use headwater_storage::{
-    StorageError,
+    DataDirectory, StorageError,
     disk::model::fault::Fault,
     meta::{
         MetaBatch, MetaStore, key,
@@ -27,9 +27,23 @@ fn without_sled(world: &World) -> World {
     }
 }
 
-/// What sled holds is one thing, however it came about.
+/// What the first kinds of keys hold, `01` to `15`: the directory and its catalog.
+const CATALOG: std::ops::RangeInclusive<u8> = 0x01..=0x15;
+
+/// What sled holds of the catalog is one thing, however it came about.
 fn pairs(meta: &MemoryMeta) -> Vec<(Vec<u8>, Vec<u8>)> {
-    meta.scan(&[]).expect("scans")
+    let mut pairs = meta.scan(&[]).expect("scans");
+    pairs.retain(|(key, _)| CATALOG.contains(&key[0]));
+    pairs
+}
+
+/// Whether every group says that its position may not be the last one.
+fn groups_are_marked(directory: &DataDirectory) -> bool {
+    let positions = directory.open_positions().expect("opens");
+    let catalog = directory.catalog();
+    catalog
+        .groups()
+        .all(|group| positions.restored(group.number).is_some())
 }
 
 fn remove(meta: &MemoryMeta, key: Vec<u8>) {
@@ -106,6 +120,7 @@ fn a_derivation_that_dies_at_any_point_is_made_again() {
             let directory = after.open().expect("derives");
             let found = history.check(&directory.catalog());
             assert_eq!(found, history.len(), "{what} {between:?}");
+            assert!(groups_are_marked(&directory), "{what} {between:?}");
             drop(directory);
             assert_eq!(pairs(&after.meta), pairs(&world.meta), "{what} {between:?}");
         }

@@ -19,8 +19,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * </pre>
  *
  * INSTANCE is the group.instance.id, `-` for none; ASSIGNOR `range`, `roundrobin` or `cooperative-sticky`. Prints
- * {"assigned":N} and {"revoked":N} with the number of partitions, and {"offset":N} for each record, committed before the
- * next one. SIGTERM ends it cleanly: it leaves the group.
+ * {"assigned":N} and {"revoked":N} with the number of partitions, and {"offset":N} for each record once it is committed.
+ * SIGTERM ends it cleanly: it leaves the group.
  */
 public final class Member {
     private static final String PACKAGE = "org.apache.kafka.clients.consumer.";
@@ -48,9 +48,9 @@ public final class Member {
             consumer.subscribe(List.of(arguments[2]), new Listener());
             while (true) {
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100))) {
-                    show("offset", record.offset());
                     TopicPartition partition = new TopicPartition(record.topic(), record.partition());
                     consumer.commitSync(Map.of(partition, new OffsetAndMetadata(record.offset() + 1, "done")));
+                    show("offset", record.offset());
                 }
             }
         } catch (WakeupException stopped) {

@@ -1,9 +1,11 @@
 //! SCRAM, the server's side (RFC 5802, section 5): four messages, one of each kind.
 //!
-//!     client-first  gs2-header "n=" name ",r=" client nonce
-//!     server-first  "r=" client nonce, server nonce ",s=" salt ",i=" iterations
-//!     client-final  "c=" gs2-header in base64 ",r=" both nonces ",p=" proof
-//!     server-final  "v=" signature
+//! ```text
+//! client-first  gs2-header "n=" name ",r=" client nonce
+//! server-first  "r=" client nonce, server nonce ",s=" salt ",i=" iterations
+//! client-final  "c=" gs2-header in base64 ",r=" both nonces ",p=" proof
+//! server-final  "v=" signature
+//! ```
 //!
 //! Rules
 //! - gs2-header: `n,,` (client without channel binding) or `y,,` (client that could, and saw none offered: true here).

@@ -1,8 +1,10 @@
 //! [`ScramVerifier`]: what a server keeps in place of a password (RFC 5802, section 3).
 //!
-//!     SaltedPassword = PBKDF2(HMAC-H, password, salt, iterations)
-//!     StoredKey      = H(HMAC(SaltedPassword, "Client Key"))
-//!     ServerKey      = HMAC(SaltedPassword, "Server Key")
+//! ```text
+//! SaltedPassword = PBKDF2(HMAC-H, password, salt, iterations)
+//! StoredKey      = H(HMAC(SaltedPassword, "Client Key"))
+//! ServerKey      = HMAC(SaltedPassword, "Server Key")
+//! ```
 //!
 //! Who steals it cannot log in, but can try passwords at the price of `iterations` each.
 

@@ -1,4 +1,5 @@
-//! Keeps the files of one log: finished journal files are sealed, old files deleted, the running time noted.
+//! Keeps the files of one log: finished journal files are sealed, old files deleted, sealed ones reread at leisure, the
+//! running time noted.
 //!
 //! For a thread of its own, or a test: [`Keeper::step`] does one small piece of work and says how long to rest, so that
 //! the whole never takes more than its share of the disk ([`KeeperOptions`]). Time is an argument. Deciding what to delete is
@@ -7,11 +8,13 @@
 //! ```text
 //! journal file -(copied, synced)-> *.sealed.new -(rename, directory)-> *.sealed -> note in sled -> readers change over
 //!                                                                               journal file removed <-'
+//! scrub: sealed segments, oldest first, each once a day -> what is damaged is told; nothing is changed
 //! delete: oldest number to catalog.log -> starts to sled, notes go -> readers see it -> unlink
 //! ```
 
 mod delete;
 mod running_time;
+mod scrub;
 mod seal;
 pub(crate) mod starts;
 
@@ -21,8 +24,10 @@ use std::{
     time::Duration,
 };
 
-use self::running_time::{RunningTime, WallWatch};
-pub use crate::retention::DeletedBecause;
+use self::{
+    running_time::{RunningTime, WallWatch},
+    scrub::Scrub,
+};
 use crate::{
     catalog::store::CatalogStore,
     disk::{SegmentFile, SegmentStore},
@@ -35,6 +40,10 @@ use crate::{
     retention::RetentionLimits,
     sealed::seal::Sealing,
 };
+pub use crate::{
+    retention::DeletedBecause,
+    sealed::scrub::{LostOffsets, SegmentDamage},
+};
 
 /// How much is kept, and how fast is worked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +52,8 @@ pub struct KeeperOptions {
     pub retention: RetentionLimits,
     /// Bytes of journal copied in a second, at most.
     pub seal_bytes_per_second: u64,
+    /// Bytes of sealed segments reread in a second, at most, while there is nothing to seal; 0: none are.
+    pub scrub_bytes_per_second: u64,
     /// Bytes of journal copied by one step.
     pub step_bytes: u64,
 }
@@ -52,6 +63,7 @@ impl Default for KeeperOptions {
         Self {
             retention: RetentionLimits::default(),
             seal_bytes_per_second: 64 * 1024 * 1024,
+            scrub_bytes_per_second: 4 * 1024 * 1024,
             step_bytes: 1024 * 1024,
         }
     }
@@ -102,6 +114,18 @@ pub enum KeeperEvent {
         /// Exclusive.
         to: u64,
     },
+    /// A sealed segment is damaged; each range is told once. Readers are told so where they come to it.
+    Scrubbed {
+        /// Where, and what is lost.
+        damage: SegmentDamage,
+    },
+    /// A sealed segment cannot be reread; it is tried again after a day.
+    ScrubFailed {
+        /// The file's number.
+        file: u64,
+        /// What the system says.
+        why: String,
+    },
     /// Sealing failed; it is tried again later.
     SealFailed {
         /// The file's number.
@@ -142,6 +166,7 @@ pub struct Keeper {
     running: RunningTime,
     wall: WallWatch,
     sealing: Option<(u64, Sealing)>,
+    scrub: Scrub,
     /// Journal files that are not sealed because they are damaged.
     damaged: BTreeSet<u64>,
     /// Files in which one group goes on from each to the next, all of them finished: first and last.
@@ -171,6 +196,7 @@ impl Keeper {
             running,
             wall: WallWatch::default(),
             sealing: None,
+            scrub: Scrub::default(),
             damaged: BTreeSet::new(),
             chain: None,
             retired: Vec::new(),
@@ -186,7 +212,7 @@ impl Keeper {
         self.wanted = bytes;
     }
 
-    /// One piece of work: at most [`KeeperOptions::step_bytes`] of copying, one deletion, or nothing.
+    /// One piece of work: at most [`KeeperOptions::step_bytes`] of copying, one deletion, some rereading, or nothing.
     ///
     /// # Errors
     /// [`StorageError::Poisoned`] where what is on disk is no longer known: the process must exit. As
@@ -203,10 +229,12 @@ impl Keeper {
                 return Ok(happened(event));
             }
         }
-        if now.monotonic < self.retry_at {
-            return Ok(idle());
+        if now.monotonic >= self.retry_at
+            && let Some(step) = self.seal(now)?
+        {
+            return Ok(step);
         }
-        self.seal(now)
+        Ok(self.scrub(now))
     }
 
     /// A clean stop: notes the running time. What was being sealed is begun anew after the next start.
@@ -223,6 +251,13 @@ fn happened(event: KeeperEvent) -> KeeperStep {
         rest: Duration::ZERO,
         event: Some(event),
     }
+}
+
+/// How long to rest for `bytes`, so that no more than `rate` are worked on in a second.
+fn rest_after(bytes: u64, rate: u64) -> Duration {
+    let second = Duration::from_secs(1).as_nanos();
+    let rest = u128::from(bytes) * second / u128::from(rate.max(1));
+    Duration::from_nanos(u64::try_from(rest).unwrap_or(u64::MAX))
 }
 
 fn idle() -> KeeperStep {

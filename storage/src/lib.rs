@@ -42,7 +42,9 @@ pub use journal::{
     CommitGroup, Committed, Journal, JournalOptions, JournalSetup, NewBatch, Now, PositionChange,
     TopicEpochs,
 };
-pub use keeper::{DeletedBecause, Keeper, KeeperEvent, KeeperOptions, KeeperStep};
+pub use keeper::{
+    DeletedBecause, Keeper, KeeperEvent, KeeperOptions, KeeperStep, LostOffsets, SegmentDamage,
+};
 pub use log::{DeletedRange, Ends, EndsAtTime, Log, LogStats, ReadError, RingRead};
 pub use number::{FeedNumber, GroupNumber, InstanceNumber, LeaderEpoch, TopicNumber};
 pub use positions::{

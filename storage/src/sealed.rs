@@ -5,6 +5,7 @@
 //! | [`layout`] | the bytes (`docs/format.md`, "Sealed segment") |
 //! | [`gather`] | batches of all topics, in the order of a journal, to their places in the runs |
 //! | [`seal`] | one journal file becomes a sealed segment, a piece at a time |
+//! | [`scrub`] | whether a segment is still what its checksums say, a piece at a time |
 //! | [`summary`] | what sled keeps of a segment, and where it is derived again from |
 //! | [`adopt`] | what a start makes of the segments that are there |
 //! | [`times`] | commit entries: from a time to the ends of all topics |
@@ -14,6 +15,7 @@
 pub(crate) mod adopt;
 pub(crate) mod gather;
 pub(crate) mod layout;
+pub(crate) mod scrub;
 pub(crate) mod seal;
 pub(crate) mod summary;
 pub(crate) mod times;

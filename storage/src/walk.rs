@@ -21,10 +21,12 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Whether the bytes of a header that cannot be read have this file's number and salt, where every version has them.
-    fn may_be(&self, header: &[u8]) -> bool {
+    /// Nobody outside knows a salt, so a stored row cannot have it; where the salt is not known, only the place of the
+    /// first frame is trusted.
+    fn may_be(&self, header: &[u8], is_first: bool) -> bool {
         let number = header.get(16..24) == Some(&self.number.to_be_bytes()[..]);
         let is_salt = |salt: u32| header.get(56..60) == Some(&salt.to_be_bytes()[..]);
-        number && self.salt.is_none_or(is_salt)
+        number && self.salt.map_or(is_first, is_salt)
     }
 
     pub(crate) fn fits(&self, header: &FrameHeader) -> bool {
@@ -160,7 +162,9 @@ impl<'f> Walker<'f> {
                 Ok(fits.then_some(header))
             }
             // Somebody may have stored a row that looks like a newer version's frame.
-            Err(newer @ FrameError::Newer(_)) if self.identity.may_be(bytes) => Err(newer.into()),
+            Err(newer @ FrameError::Newer(_)) if self.identity.may_be(bytes, position == 0) => {
+                Err(newer.into())
+            }
             Ok(_) | Err(FrameError::Malformed | FrameError::Newer(_)) => Ok(None),
         }
     }

@@ -57,6 +57,7 @@ impl Keeper {
             self.unlink(*number, *facts);
         }
         self.damaged = self.damaged.split_off(&oldest);
+        self.scrub.trim(oldest);
         Ok(Some(KeeperEvent::Deleted {
             files: gone.len() as u64,
             bytes: gone.iter().map(|(_, facts)| facts.bytes).sum(),

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use super::{Keeper, KeeperEvent, KeeperStep, RETRY, happened, idle};
+use super::{Keeper, KeeperEvent, KeeperStep, RETRY, happened, rest_after};
 use crate::{
     error::StorageError,
     frame::footer::Footer,
@@ -31,34 +31,34 @@ fn next_to_seal(
 }
 
 impl Keeper {
-    /// The next piece of sealing.
-    pub(super) fn seal(&mut self, now: Now) -> Result<KeeperStep, StorageError> {
+    /// The next piece of sealing; `None`: nothing can be sealed now.
+    pub(super) fn seal(&mut self, now: Now) -> Result<Option<KeeperStep>, StorageError> {
         let Some((file, sealing)) = self.sealing.take() else {
             return self.begin_next(now);
         };
         match self.seal_piece(file, sealing, now) {
-            Ok(step) => step,
-            Err(error) => Ok(self.give_up(file, error, now)),
+            Ok(step) => step.map(Some),
+            Err(error) => Ok(Some(self.give_up(file, error, now))),
         }
     }
 
-    fn begin_next(&mut self, now: Now) -> Result<KeeperStep, StorageError> {
+    fn begin_next(&mut self, now: Now) -> Result<Option<KeeperStep>, StorageError> {
         let files = self.setup.log.all_files();
         let noted = self.setup.log.noted_file();
         let next = next_to_seal(&files, |n| self.damaged.contains(&n), noted);
         let Some(file) = next else {
-            return Ok(idle());
+            return Ok(None);
         };
         match self.begin(file, noted) {
             Ok(Some(sealing)) => {
                 self.sealing = Some((file, sealing));
-                Ok(KeeperStep {
+                Ok(Some(KeeperStep {
                     rest: Duration::ZERO,
                     event: None,
-                })
+                }))
             }
-            Ok(None) => Ok(idle()),
-            Err(error) => Ok(self.give_up(file, error, now)),
+            Ok(None) => Ok(None),
+            Err(error) => Ok(Some(self.give_up(file, error, now))),
         }
     }
 
@@ -112,11 +112,8 @@ impl Keeper {
         let copied = sealing.copy(options.step_bytes)?;
         if copied > 0 {
             self.sealing = Some((file, sealing));
-            let second = Duration::from_secs(1).as_nanos();
-            let rate = u128::from(options.seal_bytes_per_second.max(1));
-            let rest = u128::from(copied) * second / rate;
             return Ok(Ok(KeeperStep {
-                rest: Duration::from_nanos(u64::try_from(rest).unwrap_or(u64::MAX)),
+                rest: rest_after(copied, options.seal_bytes_per_second),
                 event: None,
             }));
         }

@@ -199,7 +199,7 @@ impl<'a> RunReader<'a> {
             let rows =
                 load_rows(self.file, entry).map_err(|error| Some(self.read.failed(error)))?;
             let rows = rows.ok_or(None)?;
-            let verify = !self.log.is_verified(key);
+            let verify = !self.log.has_verified(key.file, key.position);
             let block = load_block(self.file, entry, &rows, buffers, verify);
             let block = block.map_err(|error| Some(self.read.failed(error)))?;
             if verify && block.batches.iter().all(|batch| batch.whole) {
@@ -324,10 +324,20 @@ fn load_block(
 }
 
 impl Log {
-    fn is_verified(&self, key: PieceKey) -> bool {
+    /// Whether the batches of the block at `position` were all right when it was first read.
+    pub(crate) fn has_verified(&self, file: u64, position: u64) -> bool {
         let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_file = verified.get(&key.file);
-        of_file.is_some_and(|positions| positions.contains(&key.position))
+        let of_file = verified.get(&file);
+        of_file.is_some_and(|positions| positions.contains(&position))
+    }
+
+    /// The file is not what it was: blocks that are loaded from now on are verified again, and those in the cache are
+    /// loaded again.
+    pub(crate) fn forget_verified(&self, file: u64) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.remove(&file);
+        drop(verified);
+        self.cache.forget(self.cache_number, |other| other != file);
     }
 
     fn remember_verified(&self, key: PieceKey) {

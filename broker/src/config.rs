@@ -93,6 +93,8 @@ pub struct StorageConfig {
     pub file_bytes: u64,
     /// How fast finished files are sealed, at most.
     pub seal_bytes_per_second: u64,
+    /// How fast sealed files are reread to find damage, at most; 0: they are not.
+    pub scrub_bytes_per_second: u64,
     /// Blocks of older files kept in memory, bytes, for all instances together.
     pub cache_bytes: usize,
     /// When capture waits for space, and the ballast.
@@ -173,6 +175,7 @@ impl Default for StorageConfig {
             ring_bytes: limits::RING_BYTES,
             file_bytes: JournalOptions::default().file_bytes,
             seal_bytes_per_second: KeeperOptions::default().seal_bytes_per_second,
+            scrub_bytes_per_second: KeeperOptions::default().scrub_bytes_per_second,
             cache_bytes: limits::CACHE_BYTES,
             space: SpaceLimits {
                 low: limits::SPACE_LOW_BYTES,

@@ -14,6 +14,7 @@
 //! | [`operator`] | what the command line and HTTP do to groups |
 //! | [`report`] | how groups are: lag, members, marks |
 //! | [`seek`] | moving a group, and taking that back |
+//! | [`unread`] | which groups lose what they have not read when retention deletes it |
 
 mod live;
 mod operator;
@@ -22,6 +23,7 @@ mod registry;
 mod report;
 mod seek;
 mod timer;
+mod unread;
 mod writer;
 
 use std::{collections::HashMap, sync::Arc};
@@ -32,7 +34,7 @@ use headwater_storage::{
 use tokio::sync::{Notify, watch};
 use tracing::error;
 
-pub(crate) use self::{live::LiveGroup, positions::NewPositions};
+pub(crate) use self::{live::LiveGroup, positions::NewPositions, unread::LostUnread};
 pub use self::{
     operator::{GroupError, NewGroup},
     report::{ClientReport, GroupReport, PositionState, TopicReport},

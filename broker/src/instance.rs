@@ -7,7 +7,7 @@
 //! | [`recovery`] | what the start of the log found |
 //! | [`registrar`] | tables become topics, before their first record |
 //! | [`writer`] | the thread: pull, append, one sync, wake fetches, confirm |
-//! | [`keeper`] | a second thread: seals finished files, deletes old ones |
+//! | [`keeper`] | a second thread: seals finished files, rereads sealed ones, deletes old ones |
 //! | [`source`], [`channel`] | where groups come from |
 
 pub mod channel;
@@ -38,6 +38,7 @@ use crate::{
     clock::Clock,
     config::InstanceConfig,
     fetch_wait::FetchWaits,
+    group_service::GroupService,
     metrics::{InstanceLogMetrics, KeeperMetrics},
     space::watch::SpaceView,
 };
@@ -79,6 +80,9 @@ pub(crate) struct Surroundings {
     pub(crate) space: SpaceView,
     pub(crate) space_stop: u64,
     pub(crate) seal_bytes_per_second: u64,
+    pub(crate) scrub_bytes_per_second: u64,
+    /// Told what retention deletes.
+    pub(crate) groups: Arc<GroupService>,
     pub(crate) stop: watch::Receiver<bool>,
     /// Where a log thread says that the log failed: the process must not go on as if it worked.
     pub(crate) failed: watch::Sender<Option<String>>,
@@ -144,6 +148,7 @@ pub(crate) fn start(
     let options = KeeperOptions {
         retention: config.retention,
         seal_bytes_per_second: surroundings.seal_bytes_per_second,
+        scrub_bytes_per_second: surroundings.scrub_bytes_per_second,
         ..KeeperOptions::default()
     };
     let now = surroundings.clock.now();
@@ -151,7 +156,7 @@ pub(crate) fn start(
         .directory
         .open_keeper(number, &log, (options, now))?;
     let keeper = KeeperThread::new(
-        config.name.clone(),
+        (config.name.clone(), number),
         keeper,
         surroundings.keeper_metrics.clone(),
         surroundings.clone(),

@@ -62,6 +62,8 @@ names! {
     LOG_SEALED_BYTES "headwater_log_sealed_bytes" "Bytes of sealed segments on disk"
     LOG_SEALED "headwater_log_sealed" "Files sealed"
     LOG_DAMAGED "headwater_log_damaged" "Damage found by the keeper of the log"
+    LOG_SCRUB_FAILED "headwater_log_scrub_failed" "Sealed segments that could not be reread"
+    LOG_UNREAD_DELETED "headwater_log_unread_deleted" "Groups that lost records which they had not read, once for each deletion"
     LOG_DELETED_FILES "headwater_log_deleted_files" "Files deleted by retention"
     LOG_DELETED_BYTES "headwater_log_deleted_bytes" "Bytes deleted by retention"
     CLOCK_JUMPS "headwater_clock_jumps" "Jumps of the wall clock by a minute or more"

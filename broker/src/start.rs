@@ -218,6 +218,8 @@ fn surroundings(
         space: space.clone(),
         space_stop: storage.space.stop,
         seal_bytes_per_second: storage.seal_bytes_per_second,
+        scrub_bytes_per_second: storage.scrub_bytes_per_second,
+        groups: Arc::clone(&shared.groups),
         stop: shared.stop.clone(),
         failed: failed.clone(),
     }

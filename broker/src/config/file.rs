@@ -153,6 +153,7 @@ struct Storage {
     ring_bytes: Option<SizeText>,
     file_bytes: Option<Spanned<SizeText>>,
     seal_bytes_per_second: Option<SizeText>,
+    scrub_bytes_per_second: Option<SizeText>,
     cache_bytes: Option<SizeText>,
     space_low_bytes: Option<SizeText>,
     space_stop_bytes: Option<SizeText>,

@@ -1,19 +1,23 @@
-//! The thread that seals an instance's finished files and deletes its old ones: steps and rests, nothing else. What
+//! The thread that seals an instance's finished files, rereads sealed ones and deletes old ones: steps and rests, nothing else. What
 //! happened is logged and counted here.
 
 use std::time::Duration;
 
-use headwater_storage::{DeletedBecause, Keeper, KeeperEvent, StorageError};
+use headwater_storage::{
+    DeletedBecause, DeletedRange, InstanceNumber, Keeper, KeeperEvent, SegmentDamage, StorageError,
+    TopicNumber,
+};
 use tokio::{runtime::Handle, time::timeout};
 use tracing::{debug, error, info, warn};
 
 use super::{Surroundings, farewell::Farewell};
-use crate::{limits::SPACE_POLL, metrics::KeeperMetrics, stop::stopped};
+use crate::{group_service::LostUnread, limits::SPACE_POLL, metrics::KeeperMetrics, stop::stopped};
 
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct KeeperThread {
     instance: String,
+    number: InstanceNumber,
     keeper: Keeper,
     metrics: KeeperMetrics,
     surroundings: Surroundings,
@@ -31,13 +35,14 @@ fn is_for_space(event: &KeeperEvent) -> bool {
 
 impl KeeperThread {
     pub(super) fn new(
-        instance: String,
+        (instance, number): (String, InstanceNumber),
         keeper: Keeper,
         metrics: KeeperMetrics,
         surroundings: Surroundings,
     ) -> Self {
         Self {
             instance,
+            number,
             keeper,
             metrics,
             surroundings,
@@ -100,6 +105,14 @@ impl KeeperThread {
                     "damage in a file of the log: it is not sealed; fetches there answer CORRUPT_MESSAGE, the rest is readable"
                 );
             }
+            KeeperEvent::Scrubbed { damage } => self.tell_damage(damage),
+            KeeperEvent::ScrubFailed { file, why } => {
+                self.metrics.scrub_failed.inc();
+                error!(
+                    instance,
+                    file, why, "cannot reread a sealed file of the log: the disk may be failing"
+                );
+            }
             KeeperEvent::SealFailed { file, why } => {
                 warn!(
                     instance,
@@ -119,6 +132,7 @@ impl KeeperThread {
                     instance,
                     files, bytes, because, topics, "retention deleted the oldest files"
                 );
+                self.tell_groups(ranges);
             }
             KeeperEvent::ClockJumped { by_ms } => {
                 self.metrics.clock_jumps.inc();
@@ -129,6 +143,67 @@ impl KeeperThread {
                 );
             }
         }
+    }
+
+    fn tell_damage(&self, damage: &SegmentDamage) {
+        self.metrics.damaged.inc();
+        let SegmentDamage { file, from, to, .. } = *damage;
+        let instance = self.instance.as_str();
+        let Some(lost) = damage.lost else {
+            error!(
+                instance,
+                file,
+                from,
+                to,
+                "damage in a sealed file of the log, where nothing is stored that fetches need: all records are readable"
+            );
+            return;
+        };
+        let (first, end) = (lost.from, lost.to);
+        error!(
+            instance,
+            file,
+            from,
+            to,
+            topic = self.topic(lost.topic),
+            "damage in a sealed file of the log: fetches of offsets {first} to {end} (exclusive) answer CORRUPT_MESSAGE, the \
+             rest is readable"
+        );
+    }
+
+    fn topic(&self, number: TopicNumber) -> String {
+        let catalog = self.surroundings.directory.catalog();
+        let topic = catalog.topic(number);
+        topic.map_or_else(|| number.to_string(), |topic| topic.name.clone())
+    }
+
+    /// One line for each group that lost what it had not read.
+    fn tell_groups(&self, deleted: &[DeletedRange]) {
+        let groups = &self.surroundings.groups;
+        match groups.lost_unread(self.number, deleted) {
+            Ok(lost) => lost.iter().for_each(|lost| self.tell_group(lost)),
+            Err(error) => {
+                warn!(instance = self.instance, %error, "cannot tell which groups had not read what was deleted");
+            }
+        }
+    }
+
+    fn tell_group(&self, lost: &LostUnread) {
+        self.metrics.unread_deleted.inc();
+        let (offsets, topics) = (lost.offsets(), lost.ranges.len());
+        let Some(first) = lost.ranges.first() else {
+            return;
+        };
+        warn!(
+            instance = self.instance,
+            group = lost.group,
+            offsets,
+            topics,
+            topic = self.topic(first.topic),
+            from = first.from,
+            to = first.to,
+            "retention deleted records that a group had not read; its consumers get OFFSET_OUT_OF_RANGE at its position"
+        );
     }
 }
 

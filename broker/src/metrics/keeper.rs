@@ -7,7 +7,8 @@ use prometheus_client::{
 };
 
 use super::{
-    CLOCK_JUMPS, InstanceLabel, LOG_DAMAGED, LOG_DELETED_BYTES, LOG_DELETED_FILES, LOG_SEALED,
+    CLOCK_JUMPS, InstanceLabel, LOG_DAMAGED, LOG_DELETED_BYTES, LOG_DELETED_FILES,
+    LOG_SCRUB_FAILED, LOG_SEALED, LOG_UNREAD_DELETED,
 };
 
 /// Which tracked database, and why.
@@ -22,6 +23,8 @@ pub(crate) struct ReasonLabel {
 pub(crate) struct KeepersMetrics {
     sealed: Family<InstanceLabel, Counter>,
     damaged: Family<InstanceLabel, Counter>,
+    scrub_failed: Family<InstanceLabel, Counter>,
+    unread_deleted: Family<InstanceLabel, Counter>,
     clock_jumps: Family<InstanceLabel, Counter>,
     deleted_files: Family<ReasonLabel, Counter>,
     deleted_bytes: Family<ReasonLabel, Counter>,
@@ -33,6 +36,8 @@ pub(crate) struct KeeperMetrics {
     instance: String,
     pub(crate) sealed: Counter,
     pub(crate) damaged: Counter,
+    pub(crate) scrub_failed: Counter,
+    pub(crate) unread_deleted: Counter,
     pub(crate) clock_jumps: Counter,
     deleted_files: Family<ReasonLabel, Counter>,
     deleted_bytes: Family<ReasonLabel, Counter>,
@@ -44,6 +49,8 @@ impl KeepersMetrics {
         let metrics = Self {
             sealed: Family::default(),
             damaged: Family::default(),
+            scrub_failed: Family::default(),
+            unread_deleted: Family::default(),
             clock_jumps: Family::default(),
             deleted_files: Family::default(),
             deleted_bytes: Family::default(),
@@ -51,6 +58,8 @@ impl KeepersMetrics {
         for (name, family) in [
             (LOG_SEALED, &metrics.sealed),
             (LOG_DAMAGED, &metrics.damaged),
+            (LOG_SCRUB_FAILED, &metrics.scrub_failed),
+            (LOG_UNREAD_DELETED, &metrics.unread_deleted),
             (CLOCK_JUMPS, &metrics.clock_jumps),
         ] {
             registry.register(name.name, name.help, family.clone());
@@ -73,6 +82,8 @@ impl KeepersMetrics {
             instance: instance.to_owned(),
             sealed: self.sealed.get_or_create(&label).clone(),
             damaged: self.damaged.get_or_create(&label).clone(),
+            scrub_failed: self.scrub_failed.get_or_create(&label).clone(),
+            unread_deleted: self.unread_deleted.get_or_create(&label).clone(),
             clock_jumps: self.clock_jumps.get_or_create(&label).clone(),
             deleted_files: self.deleted_files.clone(),
             deleted_bytes: self.deleted_bytes.clone(),

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use headwater_storage::{
     Journal, JournalSetup, Log, ReadError, StorageError,
     disk::{SegmentFile, SegmentStore, model::ModelDisk},
-    frame::{FrameHeader, Kind},
+    frame::{FrameError, FrameHeader, Kind},
     meta::MetaStore,
 };
 
@@ -353,6 +353,69 @@ fn what_a_newer_version_wrote_is_refused_and_left_alone() {
     let refused = newer.open().map(drop).expect_err("is refused");
     assert!(matches!(refused, StorageError::Refused(_)), "{refused}");
     assert_eq!(newer.disk.contents(&file_name(1)), before);
+}
+
+/// A frame's header as a newer version could have written it in this file, whose salt nobody outside knows.
+fn forged(header: &FrameHeader) -> [u8; 64] {
+    let mut header = *header;
+    header.salt = !header.salt;
+    let mut bytes = header.seal(&[]);
+    bytes[3] += 1;
+    let mut covered = bytes[..60].to_vec();
+    covered[12..16].fill(0);
+    let crc = [crc32fast::hash(&bytes[..60]), crc32fast::hash(&covered)];
+    let newer = crc.into_iter().find_map(|crc| {
+        bytes[60..].copy_from_slice(&crc.to_be_bytes());
+        FrameHeader::parse(&bytes)
+            .is_err_and(|e| e != FrameError::Malformed)
+            .then_some(bytes)
+    });
+    newer.expect("its checksum is right, its version is not known")
+}
+
+#[test]
+fn a_stored_row_that_looks_like_a_newer_versions_frame_never_refuses_a_start() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    append_group(&mut journal, &mut expected, 1);
+    let mut row = counted(1, 2, 3, 400);
+    row.bytes[64..128].copy_from_slice(&forged(&frames(&machine.disk, 1)[0].1));
+    expected.add(&row);
+    journal.append(at(0), row).expect("appends");
+    journal.commit(at(0), commit(2)).expect("commits");
+    append_group(&mut journal, &mut expected, 3);
+    journal.note_durable_end(at(0)).expect("notes");
+    let frames = frames(&machine.disk, 1);
+    let row = frames.iter().find(|(_, header)| header.length == 400);
+    let row = row.expect("is there").0;
+    for (case, damaged) in [
+        ("its frame", &[row][..]),
+        ("its frame and the first one", &[row, 0]),
+        (
+            "all before it",
+            &frames
+                .iter()
+                .map(|(at, _)| *at)
+                .filter(|at| *at <= row)
+                .collect::<Vec<_>>(),
+        ),
+    ] {
+        let damaged = patched(&machine, 1, |bytes| {
+            for at in damaged {
+                bytes[at + 8] ^= 0x55;
+            }
+        });
+        let (_, log, recovered) = damaged.open().expect(case);
+        assert!(!recovered.damage.is_empty(), "{case}");
+        assert_eq!(Expected::of_ends(&log), expected.ends, "{case}");
+        let lost = log.read(topic(1), 3, 1).map(drop);
+        assert!(
+            matches!(lost, Err(ReadError::Corrupt { .. })),
+            "{case}: {lost:?}"
+        );
+        log.read(topic(1), 6, 1).expect(case);
+    }
 }
 
 /// A disk whose new files are full of what another file held.

@@ -7,6 +7,7 @@ mod house;
 mod power_loss;
 mod real_disk;
 mod retention;
+mod scrub;
 mod sealing;
 mod sealing_crash;
 mod world;

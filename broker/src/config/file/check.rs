@@ -288,6 +288,9 @@ impl Checker<'_> {
             seal_bytes_per_second: storage
                 .seal_bytes_per_second
                 .map_or(default.seal_bytes_per_second, |text| text.0 as u64),
+            scrub_bytes_per_second: storage
+                .scrub_bytes_per_second
+                .map_or(default.scrub_bytes_per_second, |text| text.0 as u64),
             space,
         })
     }

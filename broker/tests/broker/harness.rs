@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     /// Its topic, if not `shop`.
     pub(crate) dts_prefix: Option<String>,
     pub(crate) storage: Option<StorageConfig>,
+    pub(crate) retention: Option<RetentionLimits>,
 }
 
 impl Harness {
@@ -205,7 +206,7 @@ pub(crate) async fn start_on(
             name: "shop".to_owned(),
             source: SourceConfig::Channel(source),
             feeds,
-            retention: RetentionLimits::default(),
+            retention: settings.retention.unwrap_or_default(),
         }],
     };
     Ok((feeder, Broker::start(config).await?))

@@ -28,7 +28,7 @@ async fn get(stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, host: &str
     answer
 }
 
-async fn get_tcp(harness: &Harness, path: &str) -> String {
+pub(crate) async fn get_tcp(harness: &Harness, path: &str) -> String {
     let stream = TcpStream::connect(harness.broker.http_address().unwrap())
         .await
         .unwrap();

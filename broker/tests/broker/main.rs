@@ -25,6 +25,7 @@ mod groups_wire;
 mod harness;
 mod hostile;
 mod http;
+mod life_of_files;
 mod listeners;
 mod login;
 mod offsets;

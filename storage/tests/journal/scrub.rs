@@ -38,7 +38,11 @@ fn scrub(open: &mut Open, second: u64) -> Vec<SegmentDamage> {
         match event {
             KeeperEvent::Scrubbed { damage: found } => damage.push(found),
             KeeperEvent::ScrubFailed { file, why } => unreachable!("file {file}: {why}"),
-            _ => {}
+            KeeperEvent::Sealed { .. }
+            | KeeperEvent::Damaged { .. }
+            | KeeperEvent::SealFailed { .. }
+            | KeeperEvent::Deleted { .. }
+            | KeeperEvent::ClockJumped { .. } => {}
         }
     }
     damage

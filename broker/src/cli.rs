@@ -1,6 +1,7 @@
 //! The command line. Usage and exit codes are promises: `docs/configuration.md`.
 
 mod check_data;
+mod client;
 mod dev;
 mod exit;
 mod run;
@@ -67,7 +68,9 @@ pub fn run(cli: Cli) -> u8 {
     match done {
         Ok(()) => Exit::DONE,
         Err(exit) => {
-            screen.line(&format!("headwater: {exit}"));
+            for line in exit.lines() {
+                screen.line(&format!("headwater: {line}"));
+            }
             exit.code()
         }
     }

@@ -112,6 +112,34 @@ pub struct InstanceConfig {
     pub feeds: Vec<FeedConfig>,
     /// How much of its log is kept.
     pub retention: RetentionLimits,
+    /// Groups that an operator may make.
+    pub groups_max: usize,
+    /// Groups that must be there.
+    pub groups: Vec<GroupConfig>,
+}
+
+/// A consumer group that the configuration names: made at a start if it is missing. No `Debug` shows the password.
+#[derive(Clone)]
+pub struct GroupConfig {
+    /// For people.
+    pub name: String,
+    /// Kafka's `group.id`.
+    pub id: String,
+    /// First part of the SASL user name.
+    pub account: String,
+    /// In clear, until its verifiers are derived.
+    pub password: String,
+}
+
+/// Without the password.
+impl fmt::Debug for GroupConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupConfig")
+            .field("name", &self.name)
+            .field("id", &self.id)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where changes come from.

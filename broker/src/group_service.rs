@@ -7,16 +7,20 @@
 //! | part | does |
 //! |---|---|
 //! | [`registry`] | which groups there are: the catalog's, and those of first use |
+//! | [`configured`] | the groups that the configuration names |
 //! | [`live`] | one group with its state machine |
 //! | [`writer`] | the thread that makes positions and memberships durable |
 //! | [`timer`] | what time does: sessions end, groups of first use vanish, the copy is written |
 //! | [`positions`] | commits, and positions for those who ask |
+//! | [`lookup`] | small questions: whose group, what limit |
 //! | [`operator`] | what the command line and HTTP do to groups |
 //! | [`report`] | how groups are: lag, members, marks |
 //! | [`seek`] | moving a group, and taking that back |
 //! | [`unread`] | which groups lose what they have not read when retention deletes it |
 
+mod configured;
 mod live;
+mod lookup;
 mod operator;
 mod positions;
 mod registry;
@@ -56,8 +60,8 @@ pub struct GroupService {
     registry: Registry,
     /// Tells the timer that a group has members.
     busy: Notify,
-    /// Groups that an operator may make in one instance.
-    groups_max: usize,
+    /// Groups that an operator may make in each instance.
+    groups_max: HashMap<InstanceNumber, usize>,
     /// Held while a group is made, so that the limits hold.
     changing: tokio::sync::Mutex<()>,
 }
@@ -69,7 +73,8 @@ pub(crate) struct GroupSetup {
     pub(crate) directory: Arc<DataDirectory>,
     pub(crate) sessions: Arc<GroupSessions>,
     pub(crate) logs: HashMap<InstanceNumber, Arc<Log>>,
-    pub(crate) groups_max: usize,
+    /// By instance; the default where it is not there.
+    pub(crate) groups_max: HashMap<InstanceNumber, usize>,
     /// Where the writer says that the store failed: the process must end.
     pub(crate) failed: watch::Sender<Option<String>>,
 }

@@ -1,25 +1,25 @@
-//! HTTP: health and metrics, read-only so far. One router, on TCP where configured and always on the Unix socket
-//! `<data>/headwater.sock` (mode 0600).
-//!
-//! On TCP the Host header must name loopback: a page of another origin whose name was rebound to 127.0.0.1 cannot
-//! read (DNS rebinding). No CORS headers are sent.
+//! HTTP: health, metrics, and the API of operators ([`api`]). One router, on TCP where configured and always on the Unix
+//! socket `<data>/headwater.sock` (mode 0600). What TCP lets in is in [`guard`].
 
+pub(crate) mod api;
+mod guard;
 mod host;
+mod peer;
 mod unix;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use axum::{
     Router,
-    extract::{self, Request, State},
+    extract::{self, State},
     http::{StatusCode, header},
-    middleware::{self, Next},
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
     serve::Listener,
 };
 use headwater_capture::postgres::SourceState;
-use hyper::server::conn::http1;
+use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -34,7 +34,12 @@ use tokio::{
 };
 use tracing::debug;
 
+use self::peer::Peer;
+pub(crate) use self::unix::SOCKET_NAME;
 use crate::{
+    clock::Clock,
+    group_service::GroupService,
+    http::api::entry::Entry,
     instance::InstanceView,
     limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES, HTTP_HEAD_TIMEOUT},
     metrics,
@@ -45,6 +50,10 @@ use crate::{
 pub(crate) struct HttpState {
     pub(crate) registry: Registry,
     pub(crate) instances: Vec<InstanceView>,
+    pub(crate) groups: Arc<GroupService>,
+    pub(crate) clock: Clock,
+    /// Where Kafka clients connect, for the settings that they are told.
+    pub(crate) entries: Vec<Entry>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -58,7 +67,7 @@ pub(crate) struct HttpServer {
 impl HttpServer {
     /// Binds the Unix socket in `data_dir`, which must be locked, and TCP where asked.
     pub(crate) async fn bind(data_dir: &Path, tcp: Option<SocketAddr>) -> Result<Self, String> {
-        let path = data_dir.join(unix::SOCKET_NAME);
+        let path = data_dir.join(SOCKET_NAME);
         let unix = unix::bind(&path)
             .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
         let tcp = match tcp {
@@ -82,7 +91,7 @@ impl HttpServer {
         let router = router(Arc::new(state));
         let guarded = router
             .clone()
-            .layer(middleware::from_fn(only_loopback_hosts));
+            .layer(middleware::from_fn(guard::only_loopback));
         let unix = serve_on(self.unix, router, Arc::clone(&permits));
         match self.tcp {
             Some(tcp) => {
@@ -99,6 +108,7 @@ fn router(state: Arc<HttpState>) -> Router {
         .route("/readyz", get(ready))
         .route("/healthz/instances/{name}", get(instance))
         .route("/metrics", get(metrics))
+        .merge(api::router())
         .with_state(state)
 }
 
@@ -155,22 +165,10 @@ fn as_json(code: StatusCode, body: &serde_json::Value) -> Response {
     (code, kind, format!("{body}\n")).into_response()
 }
 
-async fn only_loopback_hosts(request: Request, next: Next) -> Response {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    if host.is_some_and(host::is_loopback) {
-        return next.run(request).await;
-    }
-    let told = "this server answers to localhost and 127.0.0.1 only\n";
-    (StatusCode::MISDIRECTED_REQUEST, told).into_response()
-}
-
 async fn serve_on<L>(mut listener: L, router: Router, permits: Arc<Semaphore>)
 where
     L: Listener,
-    L::Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    L::Io: Peer + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
@@ -180,7 +178,12 @@ where
         };
         let (stream, _peer) = listener.accept().await;
         while connections.try_join_next().is_some() {}
-        let service = TowerToHyperService::new(router.clone());
+        let who = stream.who();
+        let router = TowerToHyperService::new(router.clone());
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(who.clone());
+            router.call(request)
+        });
         connections.spawn(async move {
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())

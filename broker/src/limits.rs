@@ -153,6 +153,15 @@ pub const HTTP_HEAD_BYTES: usize = 16 << 10;
 /// Time an HTTP client has to send a request head.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// HTTP request body, bytes.
+pub const HTTP_BODY_BYTES: usize = 64 << 10;
+
+/// Answer of a broker to the command line, bytes: a group may have thousands of topics.
+pub const CLI_ANSWER_BYTES: usize = 64 << 20;
+
+/// Time that the command line waits for a broker's answer: a seek may read the disk for each topic.
+pub const CLI_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Configuration file, bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 

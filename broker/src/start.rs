@@ -6,7 +6,6 @@ use std::{collections::HashMap, io, net::SocketAddr, sync::Arc};
 use headwater_protocol::batch::Compression;
 use headwater_storage::{
     DataDirectory, InstanceNumber, Journal, Log, RetentionLimits, StorageError, StoreOptions,
-    catalog::group_rules::GROUPS_PER_INSTANCE,
 };
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -24,7 +23,7 @@ use crate::{
     fetch_session::FetchSessions,
     fetch_wait::FetchWaits,
     group_service::{GroupService, GroupSetup},
-    http::{HttpServer, HttpState},
+    http::{HttpServer, HttpState, api::entry::Entry},
     hush::Hush,
     instance::{self, InstanceView, RunningInstance, Surroundings},
     metrics::{
@@ -93,7 +92,8 @@ impl Broker {
         let auth = auth(&config, &directory)?;
         let retention = retention(&directory, &config.instances);
         let readers = readers(&logs);
-        let groups = start_groups(clock, &directory, &auth, &readers, &failed).await?;
+        let of_instances = (&readers, groups_max(&directory, &config.instances));
+        let groups = start_groups(clock, &directory, &auth, of_instances, &failed).await?;
         let shared = Arc::new(Shared {
             clock,
             retention,
@@ -116,7 +116,8 @@ impl Broker {
 
         let mut instances = Vec::new();
         let space = SpaceView::new();
-        for instance in config.instances {
+        for mut instance in config.instances {
+            configure_groups(&groups, &mut instance).await?;
             let metrics = (log_metrics.of(&instance.name), keepers.of(&instance.name));
             let surroundings = surroundings(&shared, metrics, (&config.storage, &space), &failed);
             instances.push(start_instance(instance, &mut logs, surroundings)?);
@@ -127,10 +128,12 @@ impl Broker {
         registry.register_collector(Box::new(Pulled::new(&shared, views.clone(), space)));
 
         let http_address = http.tcp_address();
-        let addresses = listeners.iter().map(Listener::address).collect();
+        let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
         let servers = serve(listeners, &shared);
-        tokio::spawn(groups.run(stopped.clone()));
-        let http = serve_http(http, registry, views, stopped);
+        tokio::spawn(groups.run(stopped));
+        let entries = entries(&config.listeners, &addresses);
+        let state = http_state(registry, views, &shared, entries);
+        let http = tokio::spawn(http.serve(state));
         Ok(RunningBroker {
             addresses,
             certificates,
@@ -146,18 +149,41 @@ impl Broker {
     }
 }
 
-fn serve_http(
-    http: HttpServer,
+fn http_state(
     registry: Registry,
     instances: Vec<InstanceView>,
-    stop: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    let state = HttpState {
+    shared: &Shared,
+    entries: Vec<Entry>,
+) -> HttpState {
+    HttpState {
         registry,
         instances,
-        stop,
-    };
-    tokio::spawn(http.serve(state))
+        groups: Arc::clone(&shared.groups),
+        clock: shared.clock,
+        entries,
+        stop: shared.stop.clone(),
+    }
+}
+
+/// The listeners, as people are told of them.
+fn entries(configs: &[ListenerConfig], bound: &[SocketAddr]) -> Vec<Entry> {
+    let entries = configs.iter().zip(bound);
+    entries
+        .map(|(config, bound)| Entry::of(config, *bound))
+        .collect()
+}
+
+/// By instance.
+fn groups_max(
+    directory: &DataDirectory,
+    instances: &[InstanceConfig],
+) -> HashMap<InstanceNumber, usize> {
+    let catalog = directory.catalog();
+    let limits = instances.iter().filter_map(|config| {
+        let instance = catalog.instance_by_name(&config.name)?;
+        Some((instance.number, config.groups_max))
+    });
+    limits.collect()
 }
 
 fn retention(
@@ -290,7 +316,10 @@ async fn start_groups(
     clock: Clock,
     directory: &Arc<DataDirectory>,
     auth: &Auth,
-    logs: &HashMap<InstanceNumber, Arc<Log>>,
+    (logs, groups_max): (
+        &HashMap<InstanceNumber, Arc<Log>>,
+        HashMap<InstanceNumber, usize>,
+    ),
     failed: &watch::Sender<Option<String>>,
 ) -> Result<Arc<GroupService>, StartError> {
     let setup = GroupSetup {
@@ -298,7 +327,7 @@ async fn start_groups(
         directory: Arc::clone(directory),
         sessions: Arc::clone(&auth.sessions),
         logs: logs.clone(),
-        groups_max: GROUPS_PER_INSTANCE,
+        groups_max,
         failed: failed.clone(),
     };
     let starting = tokio::task::spawn_blocking(move || GroupService::start(setup)).await;
@@ -308,6 +337,18 @@ async fn start_groups(
             Err(StorageError::Damaged(format!("opening the groups panicked: {panic}")).into())
         }
     }
+}
+
+/// Sees to it that the groups of the configuration are there.
+async fn configure_groups(
+    groups: &GroupService,
+    instance: &mut InstanceConfig,
+) -> Result<(), StartError> {
+    for group in std::mem::take(&mut instance.groups) {
+        let done = groups.configure(&instance.name, group).await;
+        done.map_err(StartError::Config)?;
+    }
+    Ok(())
 }
 
 /// All listeners, and the certificates of those that have one.

@@ -17,6 +17,7 @@ use headwater_capture::{
     Captured, Commit, Preset, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
 };
 use headwater_protocol::batch::{BatchBuilder, Compression};
+use headwater_storage::catalog::group_rules::GROUPS_PER_INSTANCE;
 use headwater_tests::harness::{Client, Place, clock, http};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -57,6 +58,8 @@ impl Filled {
                 source: SourceConfig::Channel(source),
                 feeds: codecs.iter().map(feed).collect(),
                 retention: RetentionLimits::default(),
+                groups_max: GROUPS_PER_INSTANCE,
+                groups: Vec::new(),
             }],
         };
         let broker = runtime.block_on(Broker::start(config)).unwrap();

@@ -23,6 +23,7 @@ use headwater_capture::{
     Captured, Commit, Preset, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
 };
 use headwater_protocol::{batch::BatchBuilder, sasl::Mechanism};
+use headwater_storage::catalog::group_rules::GROUPS_PER_INSTANCE;
 use headwater_storage::{
     CatalogChange, DataDirectory, Group, GroupMode, GroupNumber, Instance, InstanceNumber,
     RetentionLimits, SourceKind, StoreOptions,
@@ -131,6 +132,8 @@ fn config(data: &Path, certificate: &Certificate) -> (Vec<ChannelFeeder>, Broker
             source: SourceConfig::Channel(source),
             feeds: vec![FeedConfig::tables(name, Preset::Flink)],
             retention: RetentionLimits::default(),
+            groups_max: GROUPS_PER_INSTANCE,
+            groups: Vec::new(),
         });
     }
     let config = BrokerConfig {

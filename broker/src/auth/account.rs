@@ -131,6 +131,10 @@ fn verifier_of(group: &Group, mechanism: Mechanism) -> Option<ScramVerifier> {
         .verifiers
         .iter()
         .find(|stored| fits(scram(stored.mechanism), mechanism))?;
+    verifier(stored)
+}
+
+fn verifier(stored: &StoredVerifier) -> Option<ScramVerifier> {
     ScramVerifier::from_parts(
         scram(stored.mechanism),
         stored.salt.clone(),
@@ -139,6 +143,11 @@ fn verifier_of(group: &Group, mechanism: Mechanism) -> Option<ScramVerifier> {
         stored.server_key.clone(),
     )
     .ok()
+}
+
+/// Whether the group's password is this one. Takes some ms of processor time.
+pub(crate) fn is_password(stored: &StoredVerifier, password: &str) -> bool {
+    verifier(stored).is_some_and(|verifier| verifier.is_password(password))
 }
 
 /// As the catalog keeps it.

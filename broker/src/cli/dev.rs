@@ -11,6 +11,7 @@ use headwater_capture::{
     postgres::{PasswordSources, SourceState, SourceUrl},
 };
 use headwater_protocol::batch::Compression;
+use headwater_storage::catalog::group_rules::GROUPS_PER_INSTANCE;
 use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -96,6 +97,8 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         first_failure_ends: true,
     };
     let instance = InstanceConfig {
+        groups_max: GROUPS_PER_INSTANCE,
+        groups: Vec::new(),
         feeds,
         name,
         source: SourceConfig::Postgres(Box::new(postgres)),

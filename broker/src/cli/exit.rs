@@ -6,13 +6,15 @@ use headwater_storage::StorageError;
 
 use crate::StartError;
 
-/// Why a command did not do what it was asked. One line each.
+/// Why a command did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// 1: it failed.
     Failed(String),
     /// 2: wrong usage or configuration.
     Usage(String),
+    /// 2: every rule that what was asked breaks.
+    Rules(Vec<String>),
     /// 3: the source cannot be used.
     SourceRefused(String),
     /// 4: the data directory is in use.
@@ -30,10 +32,24 @@ impl Exit {
     pub fn code(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Rules(_) => 2,
             Self::SourceRefused(_) => 3,
             Self::Locked(_) => 4,
             Self::Damaged(_) => 5,
+        }
+    }
+}
+
+impl Exit {
+    /// What to say, one line each.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Rules(lines) => lines.iter().map(|line| line.replace('\n', " ")).collect(),
+            Self::Failed(_)
+            | Self::Usage(_)
+            | Self::SourceRefused(_)
+            | Self::Locked(_)
+            | Self::Damaged(_) => vec![self.to_string()],
         }
     }
 }
@@ -46,6 +62,7 @@ impl fmt::Display for Exit {
             | Self::SourceRefused(line)
             | Self::Locked(line)
             | Self::Damaged(line) => f.write_str(&line.replace('\n', " ")),
+            Self::Rules(lines) => f.write_str(&lines.join("; ").replace('\n', " ")),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! `docs/configuration.md`; unknown ones are errors.
 
 mod check;
+mod group;
 mod kafka;
 
 use std::{fs, io::Read, net::SocketAddr, num::NonZeroUsize, path::Path, path::PathBuf};
@@ -10,7 +11,10 @@ use headwater_protocol::batch::{Compression, UnknownCompression};
 use serde::Deserialize;
 use toml::Spanned;
 
-use self::check::{Checker, Secrets};
+use self::{
+    check::{Checker, Secrets},
+    group::FileGroup,
+};
 use super::{
     Advertised, BrokerConfig,
     error::ConfigError,
@@ -59,6 +63,15 @@ pub fn check(path: &Path) -> Result<(), ConfigError> {
     }
     .loaded(file)
     .map(drop)
+}
+
+/// The data directory that `path` names; nothing else of the file is looked at closely.
+///
+/// # Errors
+/// One line with file, line and fix.
+pub fn data_dir(path: &Path) -> Result<PathBuf, ConfigError> {
+    let text = read(path)?;
+    Ok(parse(path, &text)?.server.data_dir)
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,6 +186,9 @@ struct Instance {
     columns: Columns,
     #[serde(default, rename = "feed")]
     feeds: Vec<Feed>,
+    groups_max: Option<Spanned<usize>>,
+    #[serde(default, rename = "group")]
+    groups: Vec<FileGroup>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -109,7 +109,7 @@ impl GroupService {
             account: &new.account,
             password: Some(&new.password),
         };
-        let broken = group_rules::check(&catalog, &wanted, self.groups_max);
+        let broken = group_rules::check(&catalog, &wanted, self.limit(&new.instance));
         let mut lines: Vec<String> = broken.iter().map(ToString::to_string).collect();
         for name in [&id, &new.name] {
             if self.registry.is_first_use(name) {

@@ -7,12 +7,13 @@ use headwater_storage::{
     Catalog, Log, Position, ReadError, RestoredFrom, TopicNumber, TopicPartition,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{GroupError, GroupService, LiveGroup, operator::gone};
 use crate::group::Role;
 
 /// One group, for people and programs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct GroupReport {
     /// Kafka's `group.id`.
     pub id: String,
@@ -37,13 +38,14 @@ pub struct GroupReport {
     /// When it last committed, ms since 1970.
     pub last_commit_ms: Option<i64>,
     /// Set while its positions are those of a copy, because sled was lost.
+    #[schema(value_type = Option<Object>)]
     pub restored_from: Option<RestoredFrom>,
     /// Where it is, by topic name.
     pub topics: Vec<TopicReport>,
 }
 
 /// One member of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ClientReport {
     /// `active`, `candidate` or `standby`.
     pub role: &'static str,
@@ -62,7 +64,7 @@ pub struct ClientReport {
 }
 
 /// Where a group is in one topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TopicReport {
     /// Its name.
     pub topic: String,
@@ -87,7 +89,7 @@ pub struct TopicReport {
 }
 
 /// Whether a position can be read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PositionState {
     /// It can.

@@ -8,6 +8,7 @@ use headwater_storage::{
     TopicPartition,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{GroupError, GroupService, LiveGroup, operator::gone, report::time_at};
 
@@ -42,7 +43,7 @@ pub struct SeekRequest {
 }
 
 /// What a seek does, before it is done or after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SeekPlan {
     /// The group's id.
     pub group: String,
@@ -53,7 +54,7 @@ pub struct SeekPlan {
 }
 
 /// What it does in one topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SeekMove {
     /// Its name.
     pub topic: String,

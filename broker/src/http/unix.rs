@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
 /// Its name in the data directory.
-pub(super) const SOCKET_NAME: &str = "headwater.sock";
+pub(crate) const SOCKET_NAME: &str = "headwater.sock";
 
 const BACKLOG: i32 = 64;
 

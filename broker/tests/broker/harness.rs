@@ -15,6 +15,7 @@ use headwater_capture::{
     Captured, Commit, Preset, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
 };
 use headwater_protocol::batch::{BatchBuilder, Compression};
+use headwater_storage::catalog::group_rules::GROUPS_PER_INSTANCE;
 use tempfile::TempDir;
 
 use crate::wire::Client;
@@ -207,6 +208,8 @@ pub(crate) async fn start_on(
             source: SourceConfig::Channel(source),
             feeds,
             retention: settings.retention.unwrap_or_default(),
+            groups_max: GROUPS_PER_INSTANCE,
+            groups: Vec::new(),
         }],
     };
     Ok((feeder, Broker::start(config).await?))

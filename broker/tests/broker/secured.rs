@@ -15,7 +15,10 @@ use headwater::{
 };
 use headwater_capture::Captured;
 use headwater_protocol::sasl::Mechanism;
-use headwater_storage::{Group, GroupMode, GroupNumber, InstanceNumber, RetentionLimits};
+use headwater_storage::{
+    Group, GroupMode, GroupNumber, InstanceNumber, RetentionLimits,
+    catalog::group_rules::GROUPS_PER_INSTANCE,
+};
 use kafka_protocol::{
     messages::{
         SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
@@ -94,6 +97,8 @@ impl Secured {
                 source: SourceConfig::Channel(source),
                 feeds: vec![FeedConfig::tables(name, headwater_capture::Preset::Flink)],
                 retention: RetentionLimits::default(),
+                groups_max: GROUPS_PER_INSTANCE,
+                groups: Vec::new(),
             });
         }
         let broker = Broker::start(BrokerConfig {

@@ -77,11 +77,18 @@ impl Checker<'_> {
     ) -> Result<Vec<InstanceConfig>, ConfigError> {
         let mut names = HashSet::new();
         let mut prefixes = HashSet::new();
+        let mut group_names = HashSet::new();
         let mut checked = Vec::new();
         for instance in instances {
             self.named(&instance.name, "instance", &mut names)?;
             let retention = self.retention(&instance.retention, file_bytes)?;
-            checked.push(self.instance(instance, retention, &mut prefixes)?);
+            let groups_max = self.groups_max(instance.groups_max.as_ref())?;
+            let groups = self.groups(&instance.groups, &mut group_names)?;
+            checked.push(InstanceConfig {
+                groups_max,
+                groups,
+                ..self.instance(instance, retention, &mut prefixes)?
+            });
         }
         Ok(checked)
     }
@@ -116,6 +123,8 @@ impl Checker<'_> {
             source,
             feeds,
             retention,
+            groups_max: 0,
+            groups: Vec::new(),
         })
     }
 

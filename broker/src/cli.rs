@@ -4,6 +4,9 @@ mod check_data;
 mod client;
 mod dev;
 mod exit;
+mod group;
+mod output;
+mod password;
 mod run;
 mod screen;
 mod serve;
@@ -30,6 +33,8 @@ enum Command {
     Dev(dev::DevArgs),
     /// Run as a server, by a configuration file.
     Run(ConfigFile),
+    /// Consumer groups of a broker that runs on this machine.
+    Group(group::GroupArgs),
     /// Check something without starting anything.
     #[command(subcommand)]
     Check(Check),
@@ -62,6 +67,7 @@ pub fn run(cli: Cli) -> u8 {
         Command::Run(args) => {
             run::prepare(&args.config).and_then(|loaded| on_runtime(run::run(loaded)))
         }
+        Command::Group(args) => on_runtime(group::run(args, &screen)),
         Command::Check(Check::Config { file }) => check_config(&file, &screen),
         Command::Check(Check::Data(args)) => check_data::run(&args),
     };

@@ -2,19 +2,19 @@
 //!
 //! Findings go to standard output, one a line, or all as one JSON object; the exit code says whether there were any.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use headwater_storage::{
     StorageError,
     check::{self, Finding, Report},
 };
 use serde_json::{Value, json};
 
-use super::Exit;
+use super::{
+    Exit,
+    output::{self, Format},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckData {
@@ -24,12 +24,6 @@ pub(super) struct CheckData {
     /// How the findings are written.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Table,
-    Json,
 }
 
 pub(super) fn run(args: &CheckData) -> Result<(), Exit> {
@@ -48,9 +42,7 @@ pub(super) fn run(args: &CheckData) -> Result<(), Exit> {
         Format::Table => as_lines(&report),
         Format::Json => format!("{}\n", as_json(&report)),
     };
-    io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Exit::Failed(format!("cannot write to standard output: {error}")))?;
+    output::write(&text)?;
     if report.is_clean() {
         return Ok(());
     }

@@ -49,10 +49,13 @@ impl fmt::Display for PasswordFrom {
 }
 
 fn read_file(path: &PathBuf) -> std::io::Result<String> {
+    without_line_break(std::fs::File::open(path)?)
+}
+
+/// All of it, at most [`PASSWORD_BYTES_MAX`], without the last line break.
+pub(crate) fn without_line_break(from: impl Read) -> std::io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?
-        .take(PASSWORD_BYTES_MAX)
-        .read_to_string(&mut text)?;
+    from.take(PASSWORD_BYTES_MAX).read_to_string(&mut text)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }

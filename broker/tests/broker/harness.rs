@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use headwater::{
     Broker, RunningBroker, StartError,
     config::{
-        BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig,
-        RetentionLimits, SourceConfig, StorageConfig,
+        BrokerConfig, ConnectionConfig, FeedConfig, GroupConfig, InstanceConfig, ListenerConfig,
+        RetentionLimits, SaslConfig, SourceConfig, StorageConfig,
     },
     instance::channel::{ChannelFeeder, channel, running_status},
     telemetry,
@@ -14,7 +14,10 @@ use headwater::{
 use headwater_capture::{
     Captured, Commit, Preset, ReplicaIdentity, Table, TableBatch, TableKey, TransactionGroup,
 };
-use headwater_protocol::batch::{BatchBuilder, Compression};
+use headwater_protocol::{
+    batch::{BatchBuilder, Compression},
+    sasl::Mechanism,
+};
 use headwater_storage::catalog::group_rules::GROUPS_PER_INSTANCE;
 use tempfile::TempDir;
 
@@ -50,6 +53,10 @@ pub(crate) struct Settings {
     pub(crate) dts_prefix: Option<String>,
     pub(crate) storage: Option<StorageConfig>,
     pub(crate) retention: Option<RetentionLimits>,
+    /// A second listener, where clients log in.
+    pub(crate) sasl: bool,
+    /// Groups that the configuration names.
+    pub(crate) groups: Vec<GroupConfig>,
 }
 
 impl Harness {
@@ -196,9 +203,20 @@ pub(crate) async fn start_on(
         feeds.push(dts);
     }
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut listeners = vec![ListenerConfig::plaintext(loopback)];
+    if settings.sasl {
+        let sasl = SaslConfig {
+            mechanisms: Mechanism::ALL.to_vec(),
+            allow_plain_without_tls: false,
+        };
+        listeners.push(ListenerConfig {
+            sasl: Some(sasl),
+            ..ListenerConfig::plaintext(loopback)
+        });
+    }
     let config = BrokerConfig {
         data_dir,
-        listeners: vec![ListenerConfig::plaintext(loopback)],
+        listeners,
         connections: settings.connections,
         operator: None,
         http_listen: settings.http.then_some(loopback),
@@ -209,7 +227,7 @@ pub(crate) async fn start_on(
             feeds,
             retention: settings.retention.unwrap_or_default(),
             groups_max: GROUPS_PER_INSTANCE,
-            groups: Vec::new(),
+            groups: settings.groups,
         }],
     };
     Ok((feeder, Broker::start(config).await?))

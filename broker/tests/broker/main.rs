@@ -9,15 +9,18 @@
 )]
 
 mod admin;
+mod api_groups;
 mod check_data;
 mod command_line;
 mod compression;
 mod configuration;
+mod configured_groups;
 mod data_directory;
 mod dts;
 mod fetch;
 mod fetch_session;
 mod full_disk;
+mod group_command;
 mod group_operations;
 mod group_versions;
 mod groups;

@@ -156,6 +156,9 @@ pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// HTTP request body, bytes.
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
 
+/// Time an HTTP client has to send a request body.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Answer of a broker to the command line, bytes: a group may have thousands of topics.
 pub const CLI_ANSWER_BYTES: usize = 64 << 20;
 

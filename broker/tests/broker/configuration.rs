@@ -330,3 +330,71 @@ const MISTAKES: &[Mistake] = &[
         &["64KiB", "1GiB"],
     ),
 ];
+
+#[test]
+fn groups_are_read_and_their_mistakes_told_without_the_password() {
+    let mut password = NamedTempFile::new().unwrap();
+    password.write_all(b"Secret12\n").unwrap();
+    let mut weak = NamedTempFile::new().unwrap();
+    weak.write_all(b"zzz\n").unwrap();
+    let (password, weak) = (password.path(), weak.path());
+    let with = |groups_max: &str, groups: &str| {
+        file_with(&format!(
+            "[server]\ndata_dir = \"/tmp/does-not-matter\"\n[[instance]]\nname = \"shop\"\n{groups_max}\n\
+             source = {{ url = \"postgresql://cdc@db/shop\" }}\n{groups}"
+        ))
+    };
+    let group = |name: &str, more: &str, from: &std::path::Path| {
+        format!(
+            "[[instance.group]]\nname = \"{name}\"\naccount = \"team\"\n{more}\npassword = {{ file = {from:?} }}\n"
+        )
+    };
+    let file = with(
+        "groups_max = 3",
+        &group("Order sync", "id = \"orders\"", password),
+    );
+    let loaded = file::load(file.path()).unwrap();
+    let [shop] = loaded.broker.instances.try_into().unwrap();
+    assert_eq!((shop.groups_max, shop.groups.len()), (3, 1));
+    assert_eq!(shop.groups[0].id, "orders");
+    assert!(!format!("{:?}", shop.groups).contains("Secret12"));
+    let plain = with("", &group("Order sync", "", password));
+    let [shop] = file::load(plain.path())
+        .unwrap()
+        .broker
+        .instances
+        .try_into()
+        .unwrap();
+    assert_eq!(
+        (shop.groups_max, shop.groups[0].id.as_str()),
+        (20, "Order_sync")
+    );
+
+    let twice = group("a", "", password) + &group("b", "id = \"a\"", password);
+    for (groups_max, groups, part) in [
+        ("groups_max = 1001", String::new(), "at most 1000"),
+        (
+            "",
+            group("a", "acount = \"x\"", password),
+            "did you mean `account`",
+        ),
+        ("", twice, "twice"),
+        ("", group("a", "", weak), "8 to 32"),
+        (
+            "",
+            group("a", "", "/no/such/file".as_ref()),
+            "/no/such/file",
+        ),
+    ] {
+        let file = with(groups_max, &groups);
+        let line = file::load(file.path()).unwrap_err().to_string();
+        assert!(line.contains(part) && !line.contains("zzz"), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
+    let unreadable = with("", &group("a", "", "/no/such/file".as_ref()));
+    assert_eq!(
+        file::check(unreadable.path()),
+        Ok(()),
+        "secrets are not read by a check"
+    );
+}

@@ -1,7 +1,7 @@
 //! `headwater group` as a process beside a running broker, and kcat as the consumer that it is for.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -327,4 +327,79 @@ async fn from_create_over_kcat_to_a_rewind() {
     harness.commit_one(ORDERS_KEY, 1_700_000_000_000, 10).await;
     let output = tokio::task::block_in_place(|| kcat(&harness, "Another-1", "1").output().unwrap());
     assert_eq!(out(&output), "6\n", "{}", err(&output));
+}
+
+/// Runs the command on a terminal of its own (script(1)), and answers each question once it is there. Gives back all
+/// that the terminal showed.
+fn on_terminal(
+    harness: &Harness,
+    arguments: &str,
+    dialogue: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    let data = harness.data.path().display();
+    let program = env!("CARGO_BIN_EXE_headwater");
+    let command = format!("{program} group --data {data} {arguments}");
+    tokio::task::block_in_place(|| {
+        let mut child = Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut shown = String::new();
+        let mut byte = [0];
+        for (question, answer) in dialogue {
+            while !shown.ends_with(question) {
+                assert_ne!(
+                    output.read(&mut byte).unwrap(),
+                    0,
+                    "no {question:?} in {shown:?}"
+                );
+                shown.push(char::from(byte[0]));
+            }
+            input.write_all(answer.as_bytes()).unwrap();
+        }
+        output.read_to_string(&mut shown).unwrap();
+        (child.wait().unwrap().code(), shown)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_asks_twice_and_shows_nothing_of_the_password() {
+    let harness = with_login().await;
+    let create = "create orders --instance shop --account team";
+    let differing = [("Password: ", "Secret12\n"), ("again: ", "Secret13\n")];
+    let (code, shown) = on_terminal(&harness, create, &differing);
+    assert_eq!(code, Some(2), "{shown}");
+    assert!(shown.contains("differ"), "{shown}");
+    let same = [("Password: ", "Secret12\n"), ("again: ", "Secret12\n")];
+    let (code, shown) = on_terminal(&harness, create, &same);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(
+        shown.contains("team-orders") && !shown.contains("Secret1"),
+        "{shown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_on_a_terminal_shows_what_it_does_and_moves_only_after_yes() {
+    let mut harness = with_login().await;
+    harness.commit_one(ORDERS_KEY, 1_700_000_000_000, 10).await;
+    create(&harness, "orders");
+    assert_eq!(offsets(&harness, "1"), "0\n");
+    for (answer, code, offset) in [
+        ("n\n", Some(1), 1),
+        ("\n", Some(1), 1),
+        ("yes\n", Some(0), 0),
+    ] {
+        let (ended, text) = on_terminal(&harness, "seek orders --to start", &[("[y/N] ", answer)]);
+        assert_eq!(ended, code, "{text}");
+        assert!(text.contains("1 again"), "{text}");
+        assert_eq!(
+            shown(&harness, "orders")["topics"][0]["offset"],
+            offset,
+            "{text}"
+        );
+    }
 }

@@ -8,8 +8,10 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use tokio::time::timeout;
+
 use super::error::ApiError;
-use crate::limits::HTTP_BODY_BYTES;
+use crate::limits::{HTTP_BODY_BYTES, HTTP_BODY_TIMEOUT};
 
 /// A request's body. The guard has seen to it that it says it is JSON.
 #[derive(Debug)]
@@ -19,7 +21,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Sent<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
-        let bytes = to_bytes(request.into_body(), HTTP_BODY_BYTES).await;
+        let sending = to_bytes(request.into_body(), HTTP_BODY_BYTES);
+        let bytes = timeout(HTTP_BODY_TIMEOUT, sending).await.map_err(|_| {
+            let line = "the body did not arrive in time";
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, line)
+        })?;
         let bytes = bytes.map_err(|_| {
             let line = format!("the body is cut off, or larger than {HTTP_BODY_BYTES} bytes");
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, line)

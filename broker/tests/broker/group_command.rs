@@ -358,6 +358,8 @@ fn on_terminal(
                 );
                 shown.push(char::from(byte[0]));
             }
+            // A person's time: the question is written just before the terminal is told to show nothing.
+            std::thread::sleep(Duration::from_secs(1));
             input.write_all(answer.as_bytes()).unwrap();
         }
         output.read_to_string(&mut shown).unwrap();

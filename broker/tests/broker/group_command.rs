@@ -96,69 +96,79 @@ async fn every_broken_rule_is_a_line_and_the_exit_code_is_2() {
         assert_eq!(found.count(), 1, "{part}:\n{lines}");
     }
     assert!(!lines.contains("zzz"), "{lines}");
+}
 
-    for (arguments, code, part) in [
-        (
-            &[
-                "create",
-                "x",
-                "--instance",
-                "nowhere",
-                "--account",
-                "a",
-                "--password-stdin",
-            ][..],
-            1,
+/// Arguments, exit code, what is said.
+type Wrong = (&'static [&'static str], i32, &'static str);
+
+const WRONG: &[Wrong] = &[
+    (
+        &[
+            "create",
+            "x",
+            "--instance",
             "nowhere",
-        ),
-        (
-            &[
-                "create",
-                "x",
-                "--instance",
-                "shop",
-                "--account",
-                "a",
-                "--password",
-                "Secret12",
-            ],
-            2,
+            "--account",
+            "a",
+            "--password-stdin",
+        ],
+        1,
+        "nowhere",
+    ),
+    (
+        &[
+            "create",
+            "x",
+            "--instance",
+            "shop",
+            "--account",
+            "a",
             "--password",
-        ),
-        (
-            &[
-                "create",
-                "x",
-                "--instance",
-                "shop",
-                "--account",
-                "a",
-                "--password-file",
-                "/no/such",
-            ],
-            2,
+            "Secret12",
+        ],
+        2,
+        "--password",
+    ),
+    (
+        &[
+            "create",
+            "x",
+            "--instance",
+            "shop",
+            "--account",
+            "a",
+            "--password-file",
             "/no/such",
-        ),
-        (&["show", "nobody"], 1, "nobody"),
-        (&["seek", "orders"], 2, "--to"),
-        (
-            &["seek", "orders", "--to", "yesterday", "--yes"],
-            2,
-            "yesterday",
-        ),
-        (
-            &[
-                "seek", "orders", "--to", "offset", "99", "--topic", ORDERS, "--yes",
-            ],
-            2,
-            "outside of the retained range",
-        ),
-        (&["seek", "orders", "--to", "start"], 2, "--yes"),
-    ] {
+        ],
+        2,
+        "/no/such",
+    ),
+    (&["show", "nobody"], 1, "nobody"),
+    (&["seek", "orders"], 2, "--to"),
+    (
+        &["seek", "orders", "--to", "yesterday", "--yes"],
+        2,
+        "yesterday",
+    ),
+    (
+        &[
+            "seek", "orders", "--to", "offset", "99", "--topic", ORDERS, "--yes",
+        ],
+        2,
+        "outside of the retained range",
+    ),
+    (&["seek", "orders", "--to", "start"], 2, "--yes"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_usage_ends_with_2_and_what_is_not_there_with_1() {
+    let harness = with_login().await;
+    create(&harness, "orders");
+    for (arguments, code, part) in WRONG {
         let output = group(&harness, arguments, "Secret12\n");
         assert_eq!(
             output.status.code(),
-            Some(code),
+            Some(*code),
             "{arguments:?}: {}",
             err(&output)
         );

@@ -9,13 +9,17 @@
 //! | [`writer`] | the thread: pull, append, one sync, wake fetches, confirm |
 //! | [`keeper`] | a second thread: seals finished files, rereads sealed ones, deletes old ones |
 //! | [`source`], [`channel`] | where groups come from |
+//! | [`order`], [`pause`], [`resync`] | what an operator may ask for meanwhile |
 
 pub mod channel;
 mod farewell;
 mod feeds;
 mod keeper;
+mod order;
+mod pause;
 mod recovery;
 mod registrar;
+mod resync;
 mod source;
 mod writer;
 
@@ -26,14 +30,21 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use headwater_capture::postgres::SourceStatus;
+use headwater_capture::postgres::{SourceStatus, source::resync::ResyncFrom};
 use headwater_storage::{
-    Catalog, CatalogChange, DataDirectory, Instance, InstanceNumber, Journal, KeeperOptions, Log,
-    SourceKind, StorageError,
+    Catalog, CatalogChange, DataDirectory, Gap, Instance, InstanceNumber, Journal, KeeperOptions,
+    Log, SourceKind, StorageError,
 };
 use tokio::{runtime::Handle, sync::watch};
 
-use self::{keeper::KeeperThread, registrar::Registrar, source::RunningSource, writer::Writer};
+pub use self::order::OrderError;
+use self::{
+    keeper::KeeperThread,
+    order::{Command, Done, Orders},
+    registrar::Registrar,
+    source::InstanceSource,
+    writer::Writer,
+};
 use crate::{
     clock::Clock,
     config::InstanceConfig,
@@ -57,14 +68,55 @@ pub struct InstanceView {
     pub(crate) space: SpaceView,
     /// Free bytes below which capture waits.
     pub(crate) space_stop: u64,
+    pub(crate) directory: Arc<DataDirectory>,
+    pub(crate) orders: Orders,
 }
 
 impl InstanceView {
-    /// How its capture is: the source's status, or that the disk is full.
+    /// How its capture is: that it is paused, or the source's status, or that the disk is full.
     #[must_use]
     pub fn status_now(&self) -> SourceStatus {
         let status = self.status.borrow().clone();
-        self.space.shown(status, self.space_stop)
+        let catalog = self.directory.catalog();
+        let stored = catalog.instance(self.number);
+        match stored.and_then(|instance| instance.pause.as_ref()) {
+            Some(paused) => SourceStatus {
+                state: pause::pause_state(&self.name, paused),
+                since_ms: paused.since_ms,
+                ..status
+            },
+            None => self.space.shown(status, self.space_stop),
+        }
+    }
+
+    /// Stops reading the source, until [`InstanceView::resume`], over restarts. When it returns, nothing more is
+    /// captured; the slot is kept. `reason`: one line, may be empty.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn pause(&self, reason: &str) -> Result<(), OrderError> {
+        let reason = reason.to_owned();
+        self.orders.give(Command::Pause { reason }).await.map(drop)
+    }
+
+    /// Goes on where [`InstanceView::pause`] ended it. Nothing is lost.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn resume(&self) -> Result<(), OrderError> {
+        self.orders.give(Command::Resume).await.map(drop)
+    }
+
+    /// Begins a new source incarnation and gives the gap before it, which is recorded. Offsets go on, with the next
+    /// leader epoch. Without `force` only where changes are lost already.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn resync(&self, from: ResyncFrom, force: bool) -> Result<Gap, OrderError> {
+        match self.orders.give(Command::Resync { from, force }).await? {
+            Done::Resynced(gap) => Ok(gap),
+            Done::Paused | Done::Resumed => unreachable!("an order is answered by its own answer"),
+        }
     }
 }
 
@@ -112,6 +164,8 @@ pub(crate) fn find_or_make(
         source: SourceKind::Postgresql,
         created_ms: clock.wall_ms(),
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     };
     let number = instance.number;
     directory.change(vec![CatalogChange::Instance(instance)])?;
@@ -128,30 +182,24 @@ pub(crate) fn start(
     (mut journal, log): (Journal, Arc<Log>),
     surroundings: Surroundings,
 ) -> Result<RunningInstance, StorageError> {
+    let directory = &surroundings.directory;
+    let stored = writer::orders::stored(directory, &config.name)?;
+    let now = surroundings.clock.now();
+    resync::finish(&mut journal, &stored, (directory, now))?;
     let position = journal.position(SOURCE).map(<[u8]>::to_vec);
     let feeds = feeds::find_or_make(
-        &surroundings.directory,
+        directory,
         number,
         &config.feeds,
         (&mut journal, position.as_deref()),
     )?;
-    let formats = feeds::formats(&config.feeds, &feeds, &journal);
-    let compressions = config.feeds.iter().map(|feed| feed.compression).collect();
-    let source = RunningSource::start(
-        &config.name,
-        config.source,
-        formats,
-        position,
-        surroundings.clock,
-    )
-    .map_err(no_thread)?;
+    let source = InstanceSource::new(&config.name, config.source, surroundings.clock);
     let options = KeeperOptions {
         retention: config.retention,
         seal_bytes_per_second: surroundings.seal_bytes_per_second,
         scrub_bytes_per_second: surroundings.scrub_bytes_per_second,
         ..KeeperOptions::default()
     };
-    let now = surroundings.clock.now();
     let keeper = surroundings
         .directory
         .open_keeper(number, &log, (options, now))?;
@@ -161,6 +209,7 @@ pub(crate) fn start(
         surroundings.keeper_metrics.clone(),
         surroundings.clone(),
     );
+    let (orders, received) = Orders::channel();
     let view = InstanceView {
         name: config.name.clone(),
         number,
@@ -168,15 +217,21 @@ pub(crate) fn start(
         status: source.status(),
         space: surroundings.space.clone(),
         space_stop: surroundings.space_stop,
+        directory: Arc::clone(&surroundings.directory),
+        orders,
     };
     let registrar = Registrar::new(number, feeds);
-    let writer = Writer::new(
+    let mut writer = Writer::new(
         config.name.clone(),
         journal,
         source,
-        (registrar, compressions),
+        (registrar, config.feeds),
+        received,
         surroundings,
     );
+    if stored.pause.is_none() {
+        writer.begin()?;
+    }
     let threads = vec![
         spawn(format!("log-{}", config.name), move |runtime| {
             writer.run(runtime);

@@ -7,7 +7,7 @@
 //!
 //! | thing    | number            | unique                            | may change later                   |
 //! |----------|-------------------|-----------------------------------|------------------------------------|
-//! | instance | dense from 1      | name                              | incarnation, upwards               |
+//! | instance | dense from 1      | name                              | incarnation, upwards, with its gap; pause |
 //! | feed     | dense from 1      | name and prefix in an instance    | nothing                            |
 //! | topic    | dense from 1      | name, id (in the whole directory) | relation of its table, more epochs |
 //! | schema   | version, from 1   | version                           | nothing                            |
@@ -36,7 +36,8 @@ use uuid::Uuid;
 pub use self::{
     change::CatalogChange,
     entity::{
-        Feed, FeedLayout, Instance, OldestFile, Schema, SourceKind, TableIdentity, Topic, random_id,
+        Feed, FeedLayout, GAPS_MAX, Gap, Instance, OldestFile, Pause, Schema, SourceKind,
+        TableIdentity, Topic, random_id,
     },
     group::{Group, GroupMode, StoredVerifier, VerifierMechanism},
 };

@@ -33,8 +33,8 @@ mod whole_file;
 pub use ballast::Ballast;
 pub use block_cache::{BlockCache, CacheStats};
 pub use catalog::{
-    Catalog, CatalogChange, Feed, FeedLayout, Group, GroupMode, Instance, OldestFile, Schema,
-    SourceKind, StoredVerifier, TableIdentity, Topic, VerifierMechanism,
+    Catalog, CatalogChange, Feed, FeedLayout, GAPS_MAX, Gap, Group, GroupMode, Instance,
+    OldestFile, Pause, Schema, SourceKind, StoredVerifier, TableIdentity, Topic, VerifierMechanism,
 };
 pub use data_directory::{DataDirectory, StoreOptions};
 pub use error::StorageError;

@@ -21,6 +21,8 @@ fn instance(number: u32) -> CatalogChange {
         source: SourceKind::Postgresql,
         created_ms: 0,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     })
 }
 

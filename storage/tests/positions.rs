@@ -304,6 +304,8 @@ fn with_groups(world: &World) -> DataDirectory {
         source: SourceKind::Postgresql,
         created_ms: 0,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     });
     let changes = vec![instance, group(1, "sync"), group(2, "audit")];
     directory.change(changes).expect("changes");

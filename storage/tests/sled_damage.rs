@@ -41,6 +41,8 @@ fn things() -> Vec<CatalogChange> {
         source: SourceKind::Postgresql,
         created_ms: 0,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     };
     let feed = Feed {
         number: FeedNumber(1),

@@ -324,6 +324,8 @@ fn make_data(path: &Path) {
         source: SourceKind::Postgresql,
         created_ms: 0,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     };
     let mut group = group();
     group.verifiers = headwater::stored_verifiers(PASSWORD).expect("there is randomness");

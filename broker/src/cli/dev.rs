@@ -167,7 +167,7 @@ async fn unusable(broker: &RunningBroker) -> String {
             | SourceState::NeedsResync { .. }
             | SourceState::SourceMisconfigured { .. }
             | SourceState::SourceRefused { .. } => return told(&state),
-            SourceState::DiskFull { .. } => {}
+            SourceState::DiskFull { .. } | SourceState::Paused { .. } => {}
         }
         if status.changed().await.is_err() {
             return std::future::pending().await;

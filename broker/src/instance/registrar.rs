@@ -45,6 +45,15 @@ impl Registrar {
         }
     }
 
+    pub(super) fn feeds(&self) -> &[RunningFeed] {
+        &self.feeds
+    }
+
+    /// Another source numbers its tables anew.
+    pub(super) fn forget_tables(&mut self) {
+        self.topics.clear();
+    }
+
     /// Makes topics and schema versions for `tables`, durable when it returns.
     ///
     /// # Errors

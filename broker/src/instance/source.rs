@@ -1,12 +1,20 @@
-//! Where an instance's groups come from, behind one face.
+//! Where an instance's groups come from, behind one face. A source can be stopped and started again behind another
+//! position: the status goes on in the same place.
 
-use std::io;
+use std::{future::pending, io};
 
 use headwater_capture::{
     Captured,
     encode::FeedFormat,
     limits::CaptureLimits,
-    postgres::{self, Confirmer, Source, SourceStatus, source::CATALOG_POLL_INTERVAL},
+    postgres::{
+        self, Confirmer, Source, SourceStatus,
+        error::Failure,
+        source::{
+            CATALOG_POLL_INTERVAL,
+            resync::{self, ResyncFrom},
+        },
+    },
 };
 use tokio::sync::watch;
 
@@ -16,54 +24,91 @@ use crate::{
     config::{PostgresConfig, SourceConfig},
 };
 
-/// A source that runs.
+/// A source that runs or rests.
 #[derive(Debug)]
-pub(super) enum RunningSource {
-    Postgres {
-        source: Source,
-        confirmer: Confirmer,
+pub(super) enum InstanceSource {
+    Postgres(Box<PostgresSource>),
+    Channel {
+        channel: ChannelSource,
+        /// Whether anything is taken from it.
+        runs: bool,
     },
-    Channel(ChannelSource),
 }
 
-impl RunningSource {
+#[derive(Debug)]
+pub(super) struct PostgresSource {
+    config: postgres::SourceConfig,
+    status: watch::Sender<SourceStatus>,
+    clock: Clock,
+    /// `None` while it rests.
+    running: Option<(Source, Confirmer)>,
+}
+
+impl InstanceSource {
+    /// At rest: see [`InstanceSource::start`].
+    pub(super) fn new(instance: &str, config: SourceConfig, clock: Clock) -> Self {
+        match config {
+            SourceConfig::Channel(channel) => Self::Channel {
+                channel,
+                runs: false,
+            },
+            SourceConfig::Postgres(config) => Self::Postgres(Box::new(PostgresSource {
+                config: postgres_config(instance, *config),
+                status: watch::Sender::new(SourceStatus::starting(clock.wall_ms())),
+                clock,
+                running: None,
+            })),
+        }
+    }
+
     /// Begins behind `position`, or at the beginning. Trouble with the database is a state, not an error.
     ///
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(
-        instance: &str,
-        config: SourceConfig,
+        &mut self,
         feeds: Vec<FeedFormat>,
         position: Option<Vec<u8>>,
-        clock: Clock,
-    ) -> io::Result<Self> {
-        match config {
-            SourceConfig::Channel(channel) => Ok(Self::Channel(channel)),
-            SourceConfig::Postgres(config) => {
-                let config = postgres_config(instance, *config, feeds);
-                let source = Source::spawn(config, position, move || clock.wall_ms())?;
-                Ok(Self::Postgres {
-                    confirmer: source.confirmer(),
-                    source,
-                })
+    ) -> io::Result<()> {
+        match self {
+            Self::Channel { runs, .. } => *runs = true,
+            Self::Postgres(postgres) => {
+                let clock = postgres.clock;
+                let config = postgres::SourceConfig {
+                    feeds,
+                    ..postgres.config.clone()
+                };
+                let status = postgres.status.clone();
+                let source =
+                    Source::spawn_showing(config, position, status, move || clock.wall_ms())?;
+                let confirmer = source.confirmer();
+                postgres.running = Some((source, confirmer));
             }
         }
+        Ok(())
     }
 
-    /// The next thing for the log; `None` when there will be none. Cancel safe.
+    /// The next thing for the log; `None` when there will be none. Waits for ever while it rests. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Captured> {
         match self {
-            Self::Postgres { source, .. } => source.next().await,
-            Self::Channel(channel) => channel.captured.recv().await,
+            Self::Postgres(postgres) => match &mut postgres.running {
+                Some((source, _)) => source.next().await,
+                None => pending().await,
+            },
+            Self::Channel { runs: false, .. } => pending().await,
+            Self::Channel { channel, .. } => channel.captured.recv().await,
         }
     }
 
     /// Everything up to `position` is durable.
     pub(super) fn confirm(&self, position: &[u8]) {
         match self {
-            Self::Postgres { confirmer, .. } => confirmer.confirm(position),
-            Self::Channel(channel) => {
+            Self::Postgres(postgres) => {
+                if let Some((_, confirmer)) = &postgres.running {
+                    confirmer.confirm(position);
+                }
+            }
+            Self::Channel { channel, .. } => {
                 channel.confirmed.send_replace(position.to_vec());
             }
         }
@@ -71,25 +116,55 @@ impl RunningSource {
 
     pub(super) fn status(&self) -> watch::Receiver<SourceStatus> {
         match self {
-            Self::Postgres { source, .. } => source.status(),
-            Self::Channel(channel) => channel.status.clone(),
+            Self::Postgres(postgres) => postgres.status.subscribe(),
+            Self::Channel { channel, .. } => channel.status.clone(),
         }
     }
 
-    /// Tells the server what was confirmed, and closes the connection.
-    pub(super) async fn stop(&self) {
+    /// Tells the server what was confirmed, and closes the connection. Then it rests.
+    pub(super) async fn stop(&mut self) {
         match self {
-            Self::Postgres { source, .. } => source.stop().await,
-            Self::Channel(_) => {}
+            Self::Postgres(postgres) => {
+                if let Some((source, _)) = postgres.running.take() {
+                    source.stop().await;
+                }
+            }
+            Self::Channel { runs, .. } => *runs = false,
+        }
+    }
+
+    /// What the source holds goes when its connection does.
+    pub(super) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Postgres(postgres) => postgres.config.slot_temporary,
+            Self::Channel { .. } => false,
+        }
+    }
+
+    /// A new beginning, while it rests: the position to start from. `cancelled` takes it back.
+    pub(super) async fn begin_anew(
+        &self,
+        stored: Option<&[u8]>,
+        from: ResyncFrom,
+        cancelled: watch::Receiver<bool>,
+    ) -> Result<Vec<u8>, Failure> {
+        match self {
+            Self::Postgres(postgres) => {
+                let clock = postgres.clock;
+                let wires = (postgres.status.clone(), cancelled);
+                let config = postgres.config.clone();
+                resync::begin(config, stored, from, wires, move || clock.wall_ms()).await
+            }
+            Self::Channel { .. } => Err(Failure {
+                class: postgres::error::FailureClass::Misconfigured,
+                reason: "this source is no database: it has no log to go back to".to_owned(),
+                fix: String::new(),
+            }),
         }
     }
 }
 
-fn postgres_config(
-    instance: &str,
-    config: PostgresConfig,
-    feeds: Vec<FeedFormat>,
-) -> postgres::SourceConfig {
+fn postgres_config(instance: &str, config: PostgresConfig) -> postgres::SourceConfig {
     let name = source_object(instance);
     postgres::SourceConfig {
         url: config.url,
@@ -99,7 +174,7 @@ fn postgres_config(
         publication: config.publication.unwrap_or(name),
         tables: config.tables,
         columns: config.columns,
-        feeds,
+        feeds: Vec::new(),
         limits: CaptureLimits::default(),
         drop_publications_at_stop: config.temporary,
         first_failure_is_final: config.first_failure_ends,

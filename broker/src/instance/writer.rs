@@ -4,20 +4,22 @@
 //! waits until `sync_min_interval` after the start of the last sync, so that small transactions under load share
 //! syncs; after a pause there is nothing to wait for.
 
+pub(super) mod orders;
+
 use std::{collections::HashMap, thread, time::Duration};
 
 use headwater_capture::{Captured, Commit, TransactionGroup};
-use headwater_protocol::batch::Compression;
 use headwater_storage::{
     CommitGroup, Journal, NewBatch, PositionChange, StorageError, TopicNumber,
 };
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use tracing::{debug, info, warn};
 
 use super::{
-    SOURCE, Surroundings, farewell::Farewell, registrar::Registrar, source::RunningSource,
+    SOURCE, Surroundings, farewell::Farewell, order::Order, registrar::Registrar,
+    source::InstanceSource,
 };
-use crate::stop::stopped;
+use crate::{config::FeedConfig, stop::stopped};
 
 /// How long to wait for the source before the durable end is noted.
 const IDLE_NOTE: Duration = Duration::from_secs(1);
@@ -27,10 +29,13 @@ const IDLE_NOTE: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     instance: String,
     journal: Journal,
-    source: RunningSource,
+    source: InstanceSource,
+    /// The source has ended for good; its status says why. Only an order starts another.
+    source_ended: bool,
     registrar: Registrar,
-    /// By feed.
-    compressions: Vec<Compression>,
+    /// As configured.
+    feeds: Vec<FeedConfig>,
+    orders: mpsc::Receiver<Order>,
     surroundings: Surroundings,
     /// Monotonic; when the last sync started.
     last_sync: Option<Duration>,
@@ -49,6 +54,13 @@ enum Taken {
     Stopping,
 }
 
+/// What a wait for space ended with.
+enum Waited {
+    ForSpace,
+    ForOrder(Order),
+    ForStop,
+}
+
 /// What to do next.
 enum Step {
     Take(Captured),
@@ -56,6 +68,7 @@ enum Step {
     Idle,
     /// The source has ended for good; its status says why.
     SourceEnded,
+    Obey(Order),
     Stop,
 }
 
@@ -63,16 +76,19 @@ impl Writer {
     pub(super) fn new(
         instance: String,
         journal: Journal,
-        source: RunningSource,
-        (registrar, compressions): (Registrar, Vec<Compression>),
+        source: InstanceSource,
+        (registrar, feeds): (Registrar, Vec<FeedConfig>),
+        orders: mpsc::Receiver<Order>,
         surroundings: Surroundings,
     ) -> Self {
         Self {
             instance,
             journal,
             source,
+            source_ended: false,
             registrar,
-            compressions,
+            feeds,
+            orders,
             surroundings,
             last_sync: None,
             appended: HashMap::new(),
@@ -96,8 +112,13 @@ impl Writer {
 
     fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
         loop {
-            if !self.has_space(runtime)? {
-                return self.close(runtime);
+            match self.until_space(runtime)? {
+                Waited::ForSpace => {}
+                Waited::ForOrder(order) => {
+                    self.obey(order, runtime)?;
+                    continue;
+                }
+                Waited::ForStop => return self.close(runtime),
             }
             self.pace();
             match runtime.block_on(self.step()) {
@@ -112,10 +133,9 @@ impl Writer {
                 }
                 Step::SourceEnded => {
                     self.note_durable_end()?;
-                    let mut stop = self.surroundings.stop.clone();
-                    runtime.block_on(stopped(&mut stop));
-                    return self.close(runtime);
+                    self.source_ended = true;
                 }
+                Step::Obey(order) => self.obey(order, runtime)?,
                 Step::Stop => return self.close(runtime),
             }
         }
@@ -139,16 +159,24 @@ impl Writer {
     async fn step(&mut self) -> Step {
         let mut stop = self.surroundings.stop.clone();
         let space = self.surroundings.space.clone();
-        let unnoted = self.unnoted;
+        let (unnoted, ended) = (self.unnoted, self.source_ended);
+        let source = &mut self.source;
         let next = async {
+            let next = async {
+                if ended {
+                    return std::future::pending().await;
+                }
+                source.next().await
+            };
             if !unnoted {
-                return Ok(self.source.next().await);
+                return Ok(next.await);
             }
-            timeout(IDLE_NOTE, self.source.next()).await
+            timeout(IDLE_NOTE, next).await
         };
         tokio::select! {
             biased;
             () = stopped(&mut stop) => Step::Stop,
+            Some(order) = self.orders.recv() => Step::Obey(order),
             // Then the loop waits for space, and takes nothing meanwhile.
             () = space.short() => Step::Idle,
             next = next => match next {
@@ -157,6 +185,24 @@ impl Writer {
                 Err(_) => Step::Idle,
             },
         }
+    }
+
+    /// Waits while the disk is full, between two groups: orders are obeyed meanwhile.
+    fn until_space(&mut self, runtime: &Handle) -> Result<Waited, StorageError> {
+        let space = self.surroundings.space.clone();
+        if space.is_enough() {
+            return Ok(Waited::ForSpace);
+        }
+        self.note_durable_end()?;
+        let mut stop = self.surroundings.stop.clone();
+        Ok(runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => Waited::ForStop,
+                Some(order) = self.orders.recv() => Waited::ForOrder(order),
+                () = space.enough() => Waited::ForSpace,
+            }
+        }))
     }
 
     /// Waits while the disk is full, which the instance's status tells. `false`: the broker stops.
@@ -211,12 +257,17 @@ impl Writer {
                     instance = self.instance,
                     "transaction broken off, rewinding"
                 );
-                self.appended.clear();
-                self.records = 0;
-                self.journal.rewind()?;
+                self.take_back()?;
                 Ok(Taken::Done)
             }
         }
+    }
+
+    /// Takes the open group back, if there is one.
+    fn take_back(&mut self) -> Result<(), StorageError> {
+        self.appended.clear();
+        self.records = 0;
+        self.journal.rewind()
     }
 
     fn append(&mut self, group: TransactionGroup, runtime: &Handle) -> Result<Taken, StorageError> {
@@ -228,7 +279,7 @@ impl Writer {
                 .ok_or_else(|| {
                     StorageError::Invalid(format!("lane {:?} was never announced", table.table))
                 })?;
-            let compression = self.compressions.get(table.feed).copied();
+            let compression = self.feeds.get(table.feed).map(|feed| feed.compression);
             let built = table.batch.compressed(compression.unwrap_or_default());
             let batch = NewBatch {
                 topic,
@@ -286,7 +337,7 @@ impl Writer {
     }
 
     /// A clean stop: the source hears of the last commit, the log knows its end.
-    fn close(self, runtime: &Handle) -> Result<(), StorageError> {
+    fn close(mut self, runtime: &Handle) -> Result<(), StorageError> {
         runtime.block_on(self.source.stop());
         self.journal.close()?;
         info!(instance = self.instance, "log closed");

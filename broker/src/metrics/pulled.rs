@@ -28,7 +28,7 @@ use crate::{
 const TOPICS_MAX: usize = 1_000;
 
 /// Every state there is, so that one that is over reads 0.
-const STATES: [&str; 9] = [
+const STATES: [&str; 10] = [
     "starting",
     "waiting_for_slot",
     "running",
@@ -37,6 +37,7 @@ const STATES: [&str; 9] = [
     "source_misconfigured",
     "source_refused",
     "disk_full",
+    "paused",
     "stopped",
 ];
 

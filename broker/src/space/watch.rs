@@ -74,6 +74,7 @@ impl SpaceView {
             SourceState::NeedsResync { .. }
             | SourceState::SourceMisconfigured { .. }
             | SourceState::SourceRefused { .. }
+            | SourceState::Paused { .. }
             | SourceState::Stopped => status,
             SourceState::Starting
             | SourceState::WaitingForSlot { .. }

@@ -83,6 +83,25 @@ pub enum PositionError {
     Damaged(usize),
 }
 
+/// A stored position for people: its end LSN. Empty bytes are no position yet.
+#[must_use]
+pub fn shown(stored: &[u8]) -> String {
+    if stored.is_empty() {
+        return "nothing captured".to_owned();
+    }
+    Position::decode(stored).map_or_else(
+        |error| error.to_string(),
+        |position| {
+            format!(
+                "{} (system {}, timeline {})",
+                Lsn(position.end_lsn),
+                position.system_id,
+                position.timeline
+            )
+        },
+    )
+}
+
 impl Position {
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {

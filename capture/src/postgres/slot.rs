@@ -172,7 +172,8 @@ pub(crate) fn plan(
     }
 }
 
-fn check_kind(row: &SlotRow, names: &Names) -> Result<(), Failure> {
+/// Whether it is one of ours at all.
+pub(crate) fn check_kind(row: &SlotRow, names: &Names) -> Result<(), Failure> {
     let slot = &names.slot;
     let other = |what: String| {
         let fix = "choose another slot name, or drop this slot if nobody needs it".to_owned();
@@ -207,7 +208,8 @@ fn check_kind(row: &SlotRow, names: &Names) -> Result<(), Failure> {
     Ok(())
 }
 
-fn invalidation(row: &SlotRow) -> Option<String> {
+/// Why the server no longer holds what the slot was for, if it does not.
+pub(crate) fn invalidation(row: &SlotRow) -> Option<String> {
     if let Some(reason) = &row.invalidation_reason {
         return Some(reason.clone());
     }

@@ -18,6 +18,7 @@
 //! | `catalog` | listing and describing tables, keeping the publications up to date |
 //! | `types` | what user-defined types are made of |
 //! | `keeper` | what the catalog poll remembers; warnings for each table |
+//! | `resync` | a new beginning, for a source whose old position is of no use; not part of a running source |
 //! | `handover` | what is ready goes to the log when the log asks |
 //!
 //! Memory is bounded by the assembler's budget plus one message; the channel to the log holds one thing.
@@ -25,6 +26,7 @@
 mod catalog;
 mod handover;
 mod keeper;
+pub mod resync;
 mod session;
 mod stream;
 mod timing;
@@ -111,10 +113,25 @@ impl Source {
         resume: Option<Vec<u8>>,
         clock: impl Fn() -> i64 + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        let status = watch::Sender::new(SourceStatus::starting(clock()));
+        Self::spawn_showing(config, resume, status, clock)
+    }
+
+    /// [`Source::spawn`] for a source that follows another one: it goes on in the same `status`.
+    ///
+    /// # Errors
+    /// As [`Source::spawn`].
+    pub fn spawn_showing(
+        config: SourceConfig,
+        resume: Option<Vec<u8>>,
+        status_sender: watch::Sender<SourceStatus>,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let clock: Clock = Arc::new(clock);
+        let status = status_sender.subscribe();
+        status_sender.send_replace(SourceStatus::starting(clock()));
         let (captured_sender, captured) = mpsc::channel(1);
         let (stop, stop_receiver) = watch::channel(false);
-        let (status_sender, status) = watch::channel(SourceStatus::starting(clock()));
         let (ended_sender, ended) = watch::channel(());
         let demand = Arc::new(Notify::new());
         let confirmed = Arc::new(Confirmed::default());

@@ -61,6 +61,13 @@ pub enum SourceState {
         /// What to do.
         fix: String,
     },
+    /// An operator said so. Only the owner of the catalog can tell, so it is never a source's own state.
+    Paused {
+        /// Why, and what the source keeps meanwhile.
+        reason: String,
+        /// The command that ends it.
+        fix: String,
+    },
     /// Ended on request.
     Stopped,
 }
@@ -77,6 +84,7 @@ impl SourceState {
             Self::SourceMisconfigured { .. } => "source_misconfigured",
             Self::SourceRefused { .. } => "source_refused",
             Self::DiskFull { .. } => "disk_full",
+            Self::Paused { .. } => "paused",
             Self::Stopped => "stopped",
         }
     }
@@ -89,7 +97,8 @@ impl SourceState {
             | Self::NeedsResync { reason, .. }
             | Self::SourceMisconfigured { reason, .. }
             | Self::SourceRefused { reason, .. }
-            | Self::DiskFull { reason, .. } => Some(reason),
+            | Self::DiskFull { reason, .. }
+            | Self::Paused { reason, .. } => Some(reason),
             Self::Starting | Self::Running | Self::Stopped => None,
         }
     }
@@ -100,7 +109,8 @@ impl SourceState {
             Self::NeedsResync { fix, .. }
             | Self::SourceMisconfigured { fix, .. }
             | Self::SourceRefused { fix, .. }
-            | Self::DiskFull { fix, .. } => Some(fix.as_str()).filter(|fix| !fix.is_empty()),
+            | Self::DiskFull { fix, .. }
+            | Self::Paused { fix, .. } => Some(fix.as_str()).filter(|fix| !fix.is_empty()),
             Self::Starting
             | Self::WaitingForSlot { .. }
             | Self::Running

@@ -28,7 +28,9 @@ pub struct SourceStatus {
 }
 
 impl SourceStatus {
-    pub(crate) fn starting(since_ms: i64) -> Self {
+    /// A source that has done nothing yet.
+    #[must_use]
+    pub fn starting(since_ms: i64) -> Self {
         Self {
             state: SourceState::Starting,
             since_ms,

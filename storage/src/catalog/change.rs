@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Feed, Group, Instance, OldestFile, Schema, TableIdentity, Topic, group};
+use super::{
+    Catalog, Feed, Group, Instance, OldestFile, Schema, TableIdentity, Topic, entity::GAPS_MAX,
+    group,
+};
 use crate::{
     error::StorageError,
     number::{InstanceNumber, LeaderEpoch},
@@ -48,6 +51,8 @@ impl Catalog {
         if let Some(old) = self.instance(instance.number) {
             let grown = Instance {
                 incarnation: old.incarnation,
+                pause: old.pause.clone(),
+                gaps: old.gaps.clone(),
                 ..instance.clone()
             };
             require(
@@ -59,6 +64,7 @@ impl Catalog {
                     )
                 },
             )?;
+            check_gaps(old, instance)?;
         } else {
             require(!name.is_empty(), || "an instance needs a name".to_owned())?;
             require_next("instance", instance.number, self.next_instance())?;
@@ -227,6 +233,21 @@ fn feed_differences(old: &Feed, new: &Feed) -> Vec<String> {
     differs
         .map(|(field, old, new)| format!("{field} {old} (wanted now: {new})"))
         .collect()
+}
+
+/// An incarnation and its gap come together.
+fn check_gaps(old: &Instance, new: &Instance) -> Result<(), StorageError> {
+    let follows = if new.incarnation == old.incarnation {
+        new.gaps == old.gaps
+    } else {
+        new.gaps.last().map(|gap| gap.incarnation) == Some(new.incarnation)
+    };
+    require(follows && new.gaps.len() <= GAPS_MAX, || {
+        format!(
+            "instance {}: each incarnation has the gap before it, and at most {GAPS_MAX} are kept",
+            new.name
+        )
+    })
 }
 
 fn check_topic_change(old: &Topic, new: &Topic) -> Result<(), StorageError> {

@@ -16,7 +16,37 @@ pub enum SourceKind {
     Postgresql,
 }
 
-/// One tracked database. Fixed at creation: everything but `incarnation`.
+/// Gaps that an instance remembers; of more, the oldest are forgotten.
+pub const GAPS_MAX: usize = 64;
+
+/// Capture rests because an operator said so, until one takes it back. Outlives restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when, ms since 1970.
+    pub since_ms: i64,
+    /// Why, in the operator's words; may be empty.
+    pub reason: String,
+}
+
+/// Changes of the source that are not in the log, and will never be: between two incarnations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The incarnation that begins behind it.
+    pub incarnation: u32,
+    /// Source position up to which the log has everything, as stored in commit frames; empty: nothing was captured.
+    #[serde(with = "hex")]
+    pub from: Vec<u8>,
+    /// Source position behind which the log goes on. Of another server, maybe: then nothing is known of what lies
+    /// between.
+    #[serde(with = "hex")]
+    pub to: Vec<u8>,
+    /// When it was accepted, ms since 1970.
+    pub at_ms: i64,
+    /// The state that made it necessary, or that it was forced.
+    pub reason: String,
+}
+
+/// One tracked database. Fixed at creation: everything but `incarnation`, `pause` and `gaps`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Dense from 1, never used twice.
@@ -29,6 +59,12 @@ pub struct Instance {
     pub created_ms: i64,
     /// Counts the resyncs: 0 at first, one more after each gap. Never goes back.
     pub incarnation: u32,
+    /// Set while capture is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// One for each resync, oldest first, at most [`GAPS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
 }
 
 /// What retention has left of an instance's log: files before this one are deleted, or will be at the next start.

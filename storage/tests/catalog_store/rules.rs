@@ -2,11 +2,11 @@
 
 use headwater_storage::{
     Catalog, CatalogChange, Feed, FeedLayout, FeedNumber, Instance, InstanceNumber, LeaderEpoch,
-    StorageError, TableIdentity, Topic, TopicNumber, catalog::random_id,
+    Pause, StorageError, TableIdentity, Topic, TopicNumber, catalog::random_id,
 };
 use uuid::Uuid;
 
-use crate::world::{History, World, feed, instance, schema, topic, with_epoch};
+use crate::world::{History, World, feed, gap, instance, schema, topic, with_epoch};
 
 fn catalog() -> Catalog {
     let history = History::new();
@@ -154,6 +154,44 @@ fn topic_names_are_what_kafka_allows() {
         let result = catalog().with(&[CatalogChange::Topic(topic)]);
         assert_eq!(result.is_ok(), allowed, "{name:?}");
     }
+}
+
+#[test]
+fn an_incarnation_comes_with_its_gap_and_a_pause_without() {
+    let catalog = catalog();
+    let now = catalog.instance_by_name("shop").expect("exists");
+    let accepted = |instance: Instance| catalog.with(&[CatalogChange::Instance(instance)]);
+    let next = Instance {
+        incarnation: 2,
+        ..(**now).clone()
+    };
+    assert!(
+        accepted(next.clone()).is_err(),
+        "a gap that nobody is told of"
+    );
+    let told = Instance {
+        gaps: vec![gap(1), gap(2)],
+        ..next.clone()
+    };
+    assert!(accepted(told).is_ok());
+    let many = Instance {
+        gaps: vec![gap(2); 65],
+        ..next
+    };
+    assert!(accepted(many).is_err());
+    let forgotten = Instance {
+        gaps: Vec::new(),
+        ..(**now).clone()
+    };
+    assert!(accepted(forgotten).is_err(), "a gap without an incarnation");
+    let paused = Instance {
+        pause: Some(Pause {
+            since_ms: 7,
+            reason: "maintenance".to_owned(),
+        }),
+        ..(**now).clone()
+    };
+    assert!(accepted(paused).is_ok());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headwater_storage::{
-    Catalog, CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Group, GroupMode,
+    Catalog, CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Gap, Group, GroupMode,
     GroupNumber, Instance, InstanceNumber, LeaderEpoch, Schema, SourceKind, StorageError,
     StoreOptions, StoredVerifier, TableIdentity, Topic, TopicNumber, VerifierMechanism,
     disk::model::{ModelDisk, power::PowerCut},
@@ -108,6 +108,7 @@ impl History {
             vec![CatalogChange::Topic(with_epoch(topic(1, "orders"), 1, 77))],
             vec![CatalogChange::Instance(Instance {
                 incarnation: 1,
+                gaps: vec![gap(1)],
                 ..instance(1, "shop")
             })],
             vec![
@@ -145,6 +146,16 @@ impl History {
     }
 }
 
+pub(crate) fn gap(incarnation: u32) -> Gap {
+    Gap {
+        incarnation,
+        from: vec![1],
+        to: vec![2],
+        at_ms: 1_700_000_000_000,
+        reason: "slot lost".to_owned(),
+    }
+}
+
 pub(crate) fn instance(number: u32, name: &str) -> Instance {
     Instance {
         number: InstanceNumber(number),
@@ -152,6 +163,8 @@ pub(crate) fn instance(number: u32, name: &str) -> Instance {
         source: SourceKind::Postgresql,
         created_ms: 1_700_000_000_000,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     }
 }
 

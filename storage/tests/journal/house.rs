@@ -159,6 +159,8 @@ fn things() -> Vec<CatalogChange> {
         source: SourceKind::Postgresql,
         created_ms: 0,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     };
     let mut things = vec![CatalogChange::Instance(instance), CatalogChange::Feed(feed)];
     things.extend((1..=3).map(one));

@@ -75,6 +75,8 @@ fn open(path: &Path) -> DataDirectory {
         source: SourceKind::Postgresql,
         created_ms: 0,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     };
     let feed = Feed {
         number: FeedNumber(1),

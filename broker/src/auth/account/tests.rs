@@ -35,6 +35,8 @@ fn catalog() -> Catalog {
         source: SourceKind::Postgresql,
         created_ms: 0,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     };
     let changes = [
         CatalogChange::Instance(instance),

@@ -41,11 +41,11 @@ pub(super) struct Ready {
 }
 
 /// Both connections, before the slot is touched.
-struct Opened {
-    replication: Connection,
-    catalog: Connection,
+pub(super) struct Opened {
+    pub(super) replication: Connection,
+    pub(super) catalog: Connection,
     facts: ServerFacts,
-    identity: Identity,
+    pub(super) identity: Identity,
     layout: Layout,
     tables: Vec<Described>,
 }
@@ -95,7 +95,7 @@ pub(super) async fn open(
     })
 }
 
-async fn open_connections(
+pub(super) async fn open_connections(
     shared: &Shared,
     known_server: Option<(u64, u32)>,
     captured_end: Option<u64>,
@@ -138,13 +138,13 @@ async fn open_connections(
     })
 }
 
-async fn connect(shared: &Shared, purpose: Purpose) -> Result<Connection, Failure> {
+pub(super) async fn connect(shared: &Shared, purpose: Purpose) -> Result<Connection, Failure> {
     let connected =
         Connection::connect(&shared.config.url, &shared.application_name, purpose).await;
     connected.map_err(|error| shared.failure(&error))
 }
 
-async fn find_slot(
+pub(super) async fn find_slot(
     shared: &Shared,
     catalog: &mut Connection,
     facts: &ServerFacts,
@@ -302,7 +302,7 @@ async fn open_slot(
 }
 
 /// Our own last walsender has not noticed that its connection is gone. Nobody else's is touched.
-async fn end_ghost(shared: &Shared, catalog: &mut Connection, pid: i32) {
+pub(super) async fn end_ghost(shared: &Shared, catalog: &mut Connection, pid: i32) {
     let sql = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
          WHERE pid = {pid} AND usename = current_user AND application_name = {}",
@@ -313,7 +313,7 @@ async fn end_ghost(shared: &Shared, catalog: &mut Connection, pid: i32) {
 }
 
 /// The server answers when all transactions that were open have ended; until then it is shown which.
-async fn create_slot(shared: &Shared, opened: &mut Opened) -> Result<u64, Ended> {
+pub(super) async fn create_slot(shared: &Shared, opened: &mut Opened) -> Result<u64, Ended> {
     let Opened {
         replication,
         catalog,

@@ -45,7 +45,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn new(config: SourceConfig, wires: Wires) -> (Arc<Self>, Handover) {
+    pub(super) fn new(config: SourceConfig, wires: Wires) -> (Arc<Self>, Handover) {
         let names = Names {
             server: config.url.server(),
             user: config.url.user.clone(),
@@ -128,7 +128,8 @@ fn log_state(instance: &str, state: &SourceState) {
         SourceState::NeedsResync { .. }
         | SourceState::SourceMisconfigured { .. }
         | SourceState::SourceRefused { .. }
-        | SourceState::DiskFull { .. } => {
+        | SourceState::DiskFull { .. }
+        | SourceState::Paused { .. } => {
             tracing::error!(instance, state = name, reason, fix, "source");
         }
     }

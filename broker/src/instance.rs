@@ -89,6 +89,14 @@ impl InstanceView {
         }
     }
 
+    /// The gaps between its source incarnations, oldest first.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        let catalog = self.directory.catalog();
+        let stored = catalog.instance(self.number);
+        stored.map_or_else(Vec::new, |instance| instance.gaps.clone())
+    }
+
     /// Stops reading the source, until [`InstanceView::resume`], over restarts. When it returns, nothing more is
     /// captured; the slot is kept. `reason`: one line, may be empty.
     ///
@@ -224,9 +232,8 @@ pub(crate) fn start(
     let mut writer = Writer::new(
         config.name.clone(),
         journal,
-        source,
+        (source, received),
         (registrar, config.feeds),
-        received,
         surroundings,
     );
     if stored.pause.is_none() {

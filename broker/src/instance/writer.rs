@@ -56,9 +56,9 @@ enum Taken {
 
 /// What a wait for space ended with.
 enum Waited {
-    ForSpace,
-    ForOrder(Order),
-    ForStop,
+    Space,
+    Order(Order),
+    Stop,
 }
 
 /// What to do next.
@@ -76,9 +76,8 @@ impl Writer {
     pub(super) fn new(
         instance: String,
         journal: Journal,
-        source: InstanceSource,
+        (source, orders): (InstanceSource, mpsc::Receiver<Order>),
         (registrar, feeds): (Registrar, Vec<FeedConfig>),
-        orders: mpsc::Receiver<Order>,
         surroundings: Surroundings,
     ) -> Self {
         Self {
@@ -113,12 +112,12 @@ impl Writer {
     fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
         loop {
             match self.until_space(runtime)? {
-                Waited::ForSpace => {}
-                Waited::ForOrder(order) => {
+                Waited::Space => {}
+                Waited::Order(order) => {
                     self.obey(order, runtime)?;
                     continue;
                 }
-                Waited::ForStop => return self.close(runtime),
+                Waited::Stop => return self.close(runtime),
             }
             self.pace();
             match runtime.block_on(self.step()) {
@@ -191,16 +190,16 @@ impl Writer {
     fn until_space(&mut self, runtime: &Handle) -> Result<Waited, StorageError> {
         let space = self.surroundings.space.clone();
         if space.is_enough() {
-            return Ok(Waited::ForSpace);
+            return Ok(Waited::Space);
         }
         self.note_durable_end()?;
         let mut stop = self.surroundings.stop.clone();
         Ok(runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => Waited::ForStop,
-                Some(order) = self.orders.recv() => Waited::ForOrder(order),
-                () = space.enough() => Waited::ForSpace,
+                () = stopped(&mut stop) => Waited::Stop,
+                Some(order) = self.orders.recv() => Waited::Order(order),
+                () = space.enough() => Waited::Space,
             }
         }))
     }

@@ -1,0 +1,303 @@
+//! An operator pauses, resumes and resyncs an instance: real PostgreSQL, real consumers, the broker in this process.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::{net::SocketAddr, thread, time::Duration};
+
+use headwater::{
+    Broker, RunningBroker,
+    config::{
+        BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, PostgresConfig,
+        RetentionLimits, SourceConfig, StorageConfig,
+    },
+    instance::{InstanceView, OrderError},
+};
+use headwater_capture::{
+    ColumnFilter, Preset, TableFilter,
+    postgres::{SourceUrl, source::resync::ResyncFrom, url::Password},
+};
+use headwater_tests::{
+    harness::{Client, Place, Postgres, Version, clock, postgres::PASSWORD},
+    wire::Wire,
+};
+use kafka_protocol::{
+    messages::{
+        OffsetForLeaderEpochRequest, TopicName,
+        offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic},
+    },
+    protocol::StrBytes,
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const TOPIC: &str = "shop.public.rows";
+const TABLE: &str = "CREATE TABLE rows (id int PRIMARY KEY)";
+
+/// A database and a broker on it. The port of the broker stays the same over restarts.
+struct Tracked {
+    runtime: Runtime,
+    postgres: Postgres,
+    broker: Option<RunningBroker>,
+    address: SocketAddr,
+    data: TempDir,
+}
+
+impl Tracked {
+    fn start() -> Self {
+        let postgres = Postgres::start(Version::V15);
+        postgres.execute(TABLE);
+        let mut tracked = Self {
+            runtime: Runtime::new().unwrap(),
+            postgres,
+            broker: None,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data: tempfile::tempdir().unwrap(),
+        };
+        tracked.start_broker();
+        tracked.until("running");
+        tracked
+    }
+
+    fn start_broker(&mut self) {
+        let url = SourceUrl::parse(&self.postgres.url()).unwrap();
+        let url = url.with_password(Password::new(PASSWORD));
+        let source = PostgresConfig {
+            url,
+            tables: TableFilter::default(),
+            columns: ColumnFilter::default(),
+            slot: None,
+            publication: None,
+            temporary: false,
+            first_failure_ends: false,
+        };
+        let config = BrokerConfig {
+            data_dir: self.data.path().to_owned(),
+            listeners: vec![ListenerConfig::plaintext(self.address)],
+            connections: ConnectionConfig::default(),
+            operator: None,
+            http_listen: None,
+            storage: StorageConfig::default(),
+            instances: vec![InstanceConfig {
+                name: "shop".to_owned(),
+                source: SourceConfig::Postgres(Box::new(source)),
+                feeds: vec![FeedConfig::tables("shop", Preset::Flink)],
+                retention: RetentionLimits::default(),
+            }],
+        };
+        let broker = self.runtime.block_on(Broker::start(config)).unwrap();
+        self.address = broker.kafka_addresses()[0];
+        self.broker = Some(broker);
+    }
+
+    fn stop_broker(&mut self) {
+        let broker = self.broker.take().unwrap();
+        self.runtime.block_on(broker.stop()).unwrap();
+    }
+
+    fn instance(&self) -> InstanceView {
+        let mut instances = self.broker.as_ref().unwrap().instances();
+        instances.next().unwrap().clone()
+    }
+
+    fn pause(&self) -> Result<(), OrderError> {
+        self.runtime.block_on(self.instance().pause("upgrade"))
+    }
+
+    fn resume(&self) -> Result<(), OrderError> {
+        self.runtime.block_on(self.instance().resume())
+    }
+
+    fn until(&self, state: &str) {
+        let is_so = || (self.instance().status_now().state.name() == state).then_some(());
+        clock::poll(LIMIT, is_so)
+            .unwrap_or_else(|| panic!("never {state}: {:?}", self.instance().status_now()));
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::connect(&self.address.to_string()).unwrap()
+    }
+
+    fn end(&self) -> i64 {
+        let ends = self.wire().ends(&[TOPIC.to_owned()]).unwrap();
+        ends[0].unwrap_or_default()
+    }
+
+    fn until_end(&self, end: i64) {
+        clock::poll(LIMIT, || (self.end() >= end).then_some(()))
+            .unwrap_or_else(|| panic!("ends at {}, not {end}", self.end()));
+        assert_eq!(self.end(), end);
+    }
+
+    /// The ids in the order of the log.
+    fn ids(&self) -> Vec<i64> {
+        let records = self.wire().read_to_end(TOPIC, 0).unwrap();
+        let id = |value: &[u8]| {
+            let value: serde_json::Value = serde_json::from_slice(value).unwrap();
+            value["after"]["id"].as_i64().unwrap()
+        };
+        records
+            .iter()
+            .map(|record| id(record.value.as_ref().unwrap()))
+            .collect()
+    }
+
+    /// Epoch and end that are told for an epoch.
+    fn epoch_end(&self, epoch: i32) -> (i32, i64) {
+        let partition = OffsetForLeaderPartition::default()
+            .with_partition(0)
+            .with_current_leader_epoch(-1)
+            .with_leader_epoch(epoch);
+        let topic = OffsetForLeaderTopic::default()
+            .with_topic(TopicName(StrBytes::from_static_str(TOPIC)))
+            .with_partitions(vec![partition]);
+        let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+        let answer = self.wire().call(4, &request).unwrap();
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!(partition.error_code, 0);
+        (partition.leader_epoch, partition.end_offset)
+    }
+}
+
+#[test]
+fn a_pause_under_load_holds_over_a_restart_and_loses_nothing() {
+    let mut tracked = Tracked::start();
+    let mut session = tracked.postgres.session();
+    let load = thread::spawn(move || {
+        for id in 1..=400 {
+            session.run(&format!("INSERT INTO rows VALUES ({id});"));
+        }
+    });
+    clock::poll(LIMIT, || (tracked.end() > 20).then_some(())).expect("the load arrives");
+    tracked.pause().unwrap();
+    let at_pause = tracked.end();
+    let status = tracked.instance().status_now();
+    assert_eq!(status.state.name(), "paused");
+    assert!(status.state.reason().unwrap().contains("upgrade"));
+    assert!(
+        tracked
+            .pause()
+            .unwrap_err()
+            .to_string()
+            .contains("paused already")
+    );
+    load.join().unwrap();
+    let refused = tracked
+        .runtime
+        .block_on(tracked.instance().resync(ResyncFrom::Now, true));
+    assert!(refused.unwrap_err().to_string().contains("resume it first"));
+    let slot = "SELECT active FROM pg_replication_slots WHERE slot_name = 'headwater_shop'";
+    assert_eq!(tracked.postgres.value(slot), "f", "kept, and not in use");
+
+    tracked.stop_broker();
+    tracked.start_broker();
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(tracked.instance().status_now().state.name(), "paused");
+    assert_eq!(tracked.end(), at_pause, "nothing is read while paused");
+    let read = i64::try_from(tracked.ids().len()).unwrap();
+    assert_eq!(read, at_pause, "consumers go on");
+
+    tracked.resume().unwrap();
+    tracked.until("running");
+    tracked.until_end(400);
+    assert_eq!(tracked.ids(), (1..=400).collect::<Vec<_>>());
+    assert!(
+        tracked
+            .resume()
+            .unwrap_err()
+            .to_string()
+            .contains("is not paused")
+    );
+}
+
+#[test]
+fn a_lost_slot_is_resynced_and_consumers_read_on_across_the_gap() {
+    let mut tracked = Tracked::start();
+    tracked.postgres.execute("INSERT INTO rows VALUES (1), (2)");
+    tracked.until_end(2);
+    let running = tracked
+        .runtime
+        .block_on(tracked.instance().resync(ResyncFrom::Now, false));
+    let line = running.unwrap_err().to_string();
+    assert!(
+        line.contains("running") && line.contains("--force"),
+        "{line}"
+    );
+
+    tracked.stop_broker();
+    tracked
+        .postgres
+        .execute("SELECT pg_drop_replication_slot('headwater_shop')");
+    tracked.postgres.execute("INSERT INTO rows VALUES (3)");
+    tracked.start_broker();
+    tracked.until("needs_resync");
+    let earliest = tracked
+        .runtime
+        .block_on(tracked.instance().resync(ResyncFrom::Earliest, false));
+    let line = earliest.unwrap_err().to_string();
+    assert!(
+        line.contains("headwater_shop") && line.contains("--from now"),
+        "{line}"
+    );
+    tracked.until("needs_resync");
+
+    let bootstrap = tracked.address.to_string();
+    let java = Client::Java.read(&bootstrap, TOPIC, Place::Start, 4);
+    let kcat = Client::Kcat.read(&bootstrap, TOPIC, Place::Start, 4);
+    thread::sleep(Duration::from_secs(3));
+    let gap = tracked
+        .runtime
+        .block_on(tracked.instance().resync(ResyncFrom::Now, false))
+        .unwrap();
+    assert_eq!(gap.incarnation, 1);
+    assert!(gap.reason.contains("is missing"), "{}", gap.reason);
+    tracked.until("running");
+    tracked.postgres.execute("INSERT INTO rows VALUES (4), (5)");
+    tracked.until_end(4);
+    assert_eq!(tracked.ids(), [1, 2, 4, 5], "3 is the gap");
+    for client in [java, kcat] {
+        let offsets: Vec<i64> = client
+            .records()
+            .iter()
+            .map(|record| record.offset)
+            .collect();
+        assert_eq!(offsets, [0, 1, 2, 3]);
+    }
+    assert_eq!(tracked.epoch_end(0), (0, 2), "where the old epoch ended");
+    assert_eq!(tracked.epoch_end(1), (1, 4));
+
+    tracked.stop_broker();
+    tracked.start_broker();
+    tracked.until("running");
+    tracked.postgres.execute("INSERT INTO rows VALUES (6)");
+    tracked.until_end(5);
+    assert_eq!(tracked.epoch_end(1), (1, 5));
+    assert_eq!(tracked.instance().gaps(), [gap], "is remembered");
+}
+
+#[test]
+fn a_forced_resync_skips_what_waits_and_one_to_a_position_reads_from_there() {
+    let tracked = Tracked::start();
+    tracked.postgres.execute("INSERT INTO rows VALUES (1)");
+    tracked.until_end(1);
+    let resync = |from, force| {
+        tracked
+            .runtime
+            .block_on(tracked.instance().resync(from, force))
+    };
+    let before = ResyncFrom::Position("0/1".parse().unwrap());
+    let line = resync(before, true).unwrap_err().to_string();
+    assert!(line.contains("is gone"), "{line}");
+    tracked.until("running");
+    let lsn = tracked.postgres.value("SELECT pg_current_wal_lsn()");
+    let gap = resync(ResyncFrom::Position(lsn.parse().unwrap()), true).unwrap();
+    assert!(gap.reason.contains("forced"), "{}", gap.reason);
+    tracked.postgres.execute("INSERT INTO rows VALUES (2)");
+    tracked.until_end(2);
+    let gap = resync(ResyncFrom::Now, true).unwrap();
+    assert_eq!(gap.incarnation, 2);
+    tracked.postgres.execute("INSERT INTO rows VALUES (3)");
+    tracked.until_end(3);
+    assert_eq!(tracked.ids(), [1, 2, 3]);
+    assert_eq!(tracked.epoch_end(1), (1, 2));
+}

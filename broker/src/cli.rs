@@ -5,6 +5,7 @@ mod client;
 mod dev;
 mod exit;
 mod group;
+mod instance;
 mod output;
 mod password;
 mod run;
@@ -35,6 +36,8 @@ enum Command {
     Run(ConfigFile),
     /// Consumer groups of a broker that runs on this machine.
     Group(group::GroupArgs),
+    /// The tracked databases of a broker that runs on this machine.
+    Instance(instance::InstanceArgs),
     /// Check something without starting anything.
     #[command(subcommand)]
     Check(Check),
@@ -68,6 +71,7 @@ pub fn run(cli: Cli) -> u8 {
             run::prepare(&args.config).and_then(|loaded| on_runtime(run::run(loaded)))
         }
         Command::Group(args) => on_runtime(group::run(args, &screen)),
+        Command::Instance(args) => on_runtime(instance::run(args)),
         Command::Check(Check::Config { file }) => check_config(&file, &screen),
         Command::Check(Check::Data(args)) => check_data::run(&args),
     };

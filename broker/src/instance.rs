@@ -10,6 +10,7 @@
 //! | [`keeper`] | a second thread: seals finished files, rereads sealed ones, deletes old ones |
 //! | [`source`], [`channel`] | where groups come from |
 //! | [`order`], [`pause`], [`resync`] | what an operator may ask for meanwhile |
+//! | [`report`] | how it is, for people and programs |
 
 pub mod channel;
 mod farewell;
@@ -19,6 +20,7 @@ mod order;
 mod pause;
 mod recovery;
 mod registrar;
+pub mod report;
 mod resync;
 mod source;
 mod writer;
@@ -33,7 +35,7 @@ use std::{
 use headwater_capture::postgres::{SourceStatus, source::resync::ResyncFrom};
 use headwater_storage::{
     Catalog, CatalogChange, DataDirectory, Gap, Instance, InstanceNumber, Journal, KeeperOptions,
-    Log, SourceKind, StorageError,
+    Log, RetentionLimits, SourceKind, StorageError,
 };
 use tokio::{runtime::Handle, sync::watch};
 
@@ -70,6 +72,9 @@ pub struct InstanceView {
     pub(crate) space_stop: u64,
     pub(crate) directory: Arc<DataDirectory>,
     pub(crate) orders: Orders,
+    pub(crate) retention: RetentionLimits,
+    /// Slot and publication, where the source has them.
+    pub(crate) source_names: Option<(String, String)>,
 }
 
 impl InstanceView {
@@ -227,6 +232,8 @@ pub(crate) fn start(
         space_stop: surroundings.space_stop,
         directory: Arc::clone(&surroundings.directory),
         orders,
+        retention: config.retention,
+        source_names: source.names(),
     };
     let registrar = Registrar::new(number, feeds);
     let mut writer = Writer::new(

@@ -240,9 +240,10 @@ pub const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// Orders to one instance that wait for the one before them.
 pub(crate) const ORDERS_WAITING_MAX: usize = 4;
-/// How long who gave an order waits for it. Longer than [`RESYNC_LIMIT`] and the source's stop.
-pub(crate) const ORDER_LIMIT: Duration = Duration::from_secs(90);
+/// How long who gave an order waits for it. Longer than [`RESYNC_LIMIT`] and the source's stop, shorter than
+/// [`CLI_ANSWER_TIMEOUT`].
+pub(crate) const ORDER_LIMIT: Duration = Duration::from_secs(55);
 /// How long a resync waits for the server: a new slot waits for all open transactions.
-pub(crate) const RESYNC_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const RESYNC_LIMIT: Duration = Duration::from_secs(40);
 /// Longest reason of a pause, characters.
 pub(crate) const PAUSE_REASON_CHARS_MAX: usize = 200;

@@ -17,7 +17,7 @@ use headwater_capture::{
     postgres::{SourceUrl, source::resync::ResyncFrom, url::Password},
 };
 use headwater_tests::{
-    harness::{Client, Place, Postgres, Version, clock, postgres::PASSWORD},
+    harness::{Client, Place, Postgres, Version, binary, clock, postgres::PASSWORD},
     wire::Wire,
 };
 use kafka_protocol::{
@@ -83,6 +83,8 @@ impl Tracked {
                 source: SourceConfig::Postgres(Box::new(source)),
                 feeds: vec![FeedConfig::tables("shop", Preset::Flink)],
                 retention: RetentionLimits::default(),
+                groups_max: 20,
+                groups: Vec::new(),
             }],
         };
         let broker = self.runtime.block_on(Broker::start(config)).unwrap();
@@ -273,6 +275,73 @@ fn a_lost_slot_is_resynced_and_consumers_read_on_across_the_gap() {
     tracked.until_end(5);
     assert_eq!(tracked.epoch_end(1), (1, 5));
     assert_eq!(tracked.instance().gaps(), [gap], "is remembered");
+}
+
+/// Runs `headwater instance ...` and gives its exit code and both outputs.
+fn command(tracked: &Tracked, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(binary::headwater());
+    command.arg("instance").args(arguments);
+    let ran = command
+        .arg("--data")
+        .arg(tracked.data.path())
+        .output()
+        .unwrap();
+    let text = [ran.stdout, ran.stderr].concat();
+    (ran.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn the_command_line_lists_shows_pauses_resumes_and_resyncs() {
+    let tracked = Tracked::start();
+    tracked.postgres.execute("INSERT INTO rows VALUES (1)");
+    tracked.until_end(1);
+    let says = |arguments: &[&str], code: i32, wanted: &[&str]| {
+        let (exit, text) = command(&tracked, arguments);
+        assert_eq!(exit, Some(code), "{arguments:?}: {text}");
+        for word in wanted {
+            assert!(text.contains(word), "{arguments:?}: no {word}: {text}");
+        }
+        text
+    };
+    says(&["list"], 0, &["shop", "running", "Normal", "0 of 20"]);
+    says(
+        &["show", "shop"],
+        0,
+        &["headwater_shop", "public.rows", "shop.public.rows"],
+    );
+    let text = says(&["show", "shop", "--format", "json"], 0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let topic = &json["topics"][0];
+    assert_eq!(
+        (topic["start"].as_i64(), topic["end"].as_i64()),
+        (Some(0), Some(1))
+    );
+    assert!(topic["oldest_ms"].is_i64() && topic["oldest_ms"] == topic["newest_ms"]);
+    says(&["show", "mall"], 1, &["no instance", "mall"]);
+    says(
+        &["pause", "shop", "--reason", "upgrade"],
+        0,
+        &["paused (Not started)", "upgrade", "instance resume shop"],
+    );
+    says(&["pause", "shop"], 1, &["paused already"]);
+    says(&["resume", "shop"], 0, &["shop"]);
+    tracked.until("running");
+    says(
+        &["resync", "shop", "--from", "now"],
+        1,
+        &["running", "--force"],
+    );
+    says(
+        &["resync", "shop", "--from", "latest"],
+        2,
+        &["latest", "earliest", "LSN"],
+    );
+    says(
+        &["resync", "shop", "--from", "now", "--force"],
+        0,
+        &["forced by an operator", "MISSING FROM"],
+    );
+    says(&["list"], 0, &["shop"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(crate) mod client_settings;
 pub(crate) mod entry;
 pub(crate) mod error;
 mod groups;
+mod instances;
 pub(crate) mod seek_to;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ fn documented() -> OpenApiRouter<Arc<HttpState>> {
     OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
         .routes(routes!(openapi))
         .merge(groups::router())
+        .merge(instances::router())
 }
 
 /// This document.

@@ -133,6 +133,17 @@ impl InstanceSource {
         }
     }
 
+    /// Slot and publication.
+    pub(super) fn names(&self) -> Option<(String, String)> {
+        match self {
+            Self::Postgres(postgres) => {
+                let config = &postgres.config;
+                Some((config.slot.clone(), config.publication.clone()))
+            }
+            Self::Channel { .. } => None,
+        }
+    }
+
     /// What the source holds goes when its connection does.
     pub(super) fn is_temporary(&self) -> bool {
         match self {

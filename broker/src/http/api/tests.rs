@@ -25,6 +25,11 @@ fn the_document_is_valid_and_describes_every_route_with_its_error() {
     for wanted in [
         "get /api/v1/openapi.json".to_owned(),
         "get /api/v1/groups".to_owned(),
+        "get /api/v1/instances".to_owned(),
+        "get /api/v1/instances/{instance}".to_owned(),
+        "post /api/v1/instances/{instance}/pause".to_owned(),
+        "post /api/v1/instances/{instance}/resume".to_owned(),
+        "post /api/v1/instances/{instance}/resync".to_owned(),
         "get /api/v1/instances/{instance}/groups".to_owned(),
         "post /api/v1/instances/{instance}/groups".to_owned(),
         format!("get {group}"),

@@ -94,6 +94,14 @@ impl InstanceView {
         }
     }
 
+    /// Counts its resyncs, each of which left a gap.
+    #[must_use]
+    pub fn incarnation(&self) -> u32 {
+        let catalog = self.directory.catalog();
+        let stored = catalog.instance(self.number);
+        stored.map_or(0, |instance| instance.incarnation)
+    }
+
     /// The gaps between its source incarnations, oldest first.
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {

@@ -52,6 +52,7 @@ names! {
     CAPTURE_DELAY "headwater_capture_delay_seconds" "Time since the commit of the last captured transaction, 0 while everything is captured"
     CAPTURE_CONFIRMED "headwater_capture_confirmed_lsn" "Position up to which the source was told that all is durable"
     CAPTURE_TABLES "headwater_capture_tables" "Tables captured"
+    CAPTURE_INCARNATION "headwater_capture_incarnation" "Resyncs of the source so far; each left a gap that the instance shows"
     LOG_GROUPS "headwater_log_groups" "Groups of transactions committed"
     LOG_RECORDS "headwater_log_records" "Records made visible"
     LOG_APPENDED_BYTES "headwater_log_appended_bytes" "Bytes of batches appended"

@@ -12,9 +12,9 @@ use prometheus_client::{
 
 use super::{
     BUILD, CACHE_BYTES, CACHE_HITS, CACHE_MISSES, CAPTURE_BYTES, CAPTURE_CONFIRMED, CAPTURE_DELAY,
-    CAPTURE_LAG_BYTES, CAPTURE_ROWS, CAPTURE_TABLES, CAPTURE_TRANSACTIONS, DISK_FREE, DISK_STATE,
-    INSTANCE_STATE, KAFKA_FETCH_SESSIONS, KAFKA_PARKED, KAFKA_UNSENT_BYTES, LOG_BYTES,
-    LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, LOG_SEALED_BYTES, LOG_SEALED_FILES,
+    CAPTURE_INCARNATION, CAPTURE_LAG_BYTES, CAPTURE_ROWS, CAPTURE_TABLES, CAPTURE_TRANSACTIONS,
+    DISK_FREE, DISK_STATE, INSTANCE_STATE, KAFKA_FETCH_SESSIONS, KAFKA_PARKED, KAFKA_UNSENT_BYTES,
+    LOG_BYTES, LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, LOG_SEALED_BYTES, LOG_SEALED_FILES,
     LOG_START_OFFSET, Name, PROCESS_FILES, PROCESS_MEMORY,
 };
 use crate::{
@@ -115,6 +115,12 @@ impl Pulled {
             .map(|(name, status)| (*name, lag(status, now).seconds))
             .collect();
         gauges(encoder, CAPTURE_DELAY, &delays)?;
+        let resyncs: Vec<_> = self
+            .instances
+            .iter()
+            .map(|instance| (instance.name.as_str(), u64::from(instance.incarnation())))
+            .collect();
+        gauges(encoder, CAPTURE_INCARNATION, &as_floats(&resyncs))?;
         states(encoder, &statuses)
     }
 

@@ -38,14 +38,66 @@ readable_by_database_user() {
   (as_database_user test -x "$1") 2>/dev/null
 }
 
-install_python_client() {
-  local venv="$local_dir/venv"
-  if [ "$(cat "$venv/installed" 2>/dev/null)" = "${python_packages[*]}" ]; then return; fi
+# install_python_packages NAME PACKAGE...: a venv .local/NAME.
+install_python_packages() {
+  local venv="$local_dir/$1"
+  shift
+  if [ "$(cat "$venv/installed" 2>/dev/null)" = "$*" ]; then return; fi
   rm -rf "$venv"
-  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "${python_packages[@]}"; } \
-    >"$log" 2>&1 || fail_with_log "installing ${python_packages[*]} failed"
-  printf '%s' "${python_packages[*]}" >"$venv/installed"
-  say "installed ${python_packages[*]} (.local/venv)"
+  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "$@"; } >"$log" 2>&1 ||
+    fail_with_log "installing $* failed"
+  printf '%s' "$*" >"$venv/installed"
+  say "installed $* (.local/$(basename "$venv"))"
+}
+
+install_kafkajs() {
+  local home="$local_dir/node"
+  if [ "$(cat "$home/installed" 2>/dev/null)" = "$kafkajs_version" ]; then return; fi
+  rm -rf "$home"
+  mkdir -p "$home"
+  npm install --silent --no-audit --no-fund --prefix "$home" "kafkajs@$kafkajs_version" >"$log" 2>&1 </dev/null ||
+    fail_with_log "npm install kafkajs@$kafkajs_version failed"
+  printf '%s' "$kafkajs_version" >"$home/installed"
+  say "installed kafkajs $kafkajs_version (.local/node)"
+}
+
+# Without a Go that is new enough there is none: Debian's is too old for today's clients, and the tests say so too.
+install_go_client() {
+  local member="$local_dir/go/member" source="$root/tests/go" wanted
+  if [ -x "$member" ] && [ -z "$(find "$source" -newer "$member" -type f)" ]; then return; fi
+  wanted=$(sed -n 's/^go //p' "$source/go.mod")
+  if ! have go || ! go_is_at_least "$wanted"; then
+    say "skipped the Go client: no Go $wanted or later on PATH"
+    return
+  fi
+  mkdir -p "$local_dir/go"
+  (cd "$source" && GOTOOLCHAIN=local GOFLAGS='-mod=readonly -buildvcs=false' go build -o "$member" .) >"$log" 2>&1 ||
+    fail_with_log "go build in tests/go failed"
+  say "installed the Go client (.local/go)"
+}
+
+go_is_at_least() {
+  local found
+  found=$(GOTOOLCHAIN=local go env GOVERSION)
+  [ "$(printf '%s\n%s\n' "$1" "${found#go}" | sort -V | head -n 1)" = "$1" ]
+}
+
+# The old Java clients, each beside the classes of tests/java-old: .local/java-VERSION.
+install_old_java_clients() {
+  local version home source="$root/tests/java-old" oldest="$local_dir/java-${old_kafka_versions[0]}"
+  for version in "${old_kafka_versions[@]}"; do
+    home="$local_dir/java-$version"
+    if [ -e "$home/complete" ] && [ -z "$(find "$source" -newer "$home/complete" -type f)" ]; then continue; fi
+    rm -rf "$home"
+    mkdir -p "$home/classes"
+    mvn -q -B -f "$source/pom.xml" "-Dkafka.version=$version" dependency:copy-dependencies \
+      -DincludeScope=runtime -DoutputDirectory="$home/lib" >"$log" 2>&1 </dev/null ||
+      fail_with_log "Maven could not bring kafka-clients $version"
+    javac -nowarn -cp "$oldest/lib/*" -d "$home/classes" "$source"/src/*.java >"$log" 2>&1 ||
+      fail_with_log "javac failed on tests/java-old/src"
+    touch "$home/complete"
+    say "installed kafka-clients $version (.local/java-$version)"
+  done
 }
 
 # install_java_client NAME: what tests/NAME/pom.xml names, and the classes of tests/NAME/src.
@@ -63,7 +115,7 @@ install_java_client() {
   say "installed Java libraries of tests/$1 (.local/$1)"
 }
 
-# The broker itself, for the benches: .local/kafka-VERSION/lib, 54 MB.
+# The broker itself for the benches, its tools for the tests: .local/kafka-VERSION/lib, 54 MB.
 install_kafka() {
   local home="$local_dir/kafka-$kafka_version"
   if [ -e "$home/complete" ]; then return; fi

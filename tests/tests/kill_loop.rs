@@ -70,6 +70,7 @@ fn killed_while_files_are_sealed_used_again_and_deleted_nothing_read_changes() {
     let small = Configured {
         storage: SMALL_FILES.to_owned(),
         instance: SHORT_RETENTION.to_owned(),
+        ..Configured::default()
     };
     let mut run = Run::begin_configured(setup, &data.path().join("data"), Some(small));
     let topics = run.topics().to_vec();

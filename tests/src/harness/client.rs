@@ -306,7 +306,14 @@ fn java(bootstrap: &str, arguments: &[&str]) -> Command {
 }
 
 pub(super) fn java_class(class: &str, bootstrap: &str, arguments: &[&str]) -> Command {
-    let home = installed("java");
+    let mut command = java_command("java", class);
+    command.arg(bootstrap).args(arguments);
+    command
+}
+
+/// A main class of `.local/HOME/classes` or of the jars in `.local/HOME/lib`.
+pub(super) fn java_command(home: &str, class: &str) -> Command {
+    let home = installed(home);
     let classes = |name: &str| Path::new(&home).join(name).display().to_string();
     let mut command = Command::new("java");
     // The fastest start that a JVM has: these are short runs.
@@ -317,7 +324,7 @@ pub(super) fn java_class(class: &str, bootstrap: &str, arguments: &[&str]) -> Co
         "-cp",
     ]);
     command.arg(format!("{}:{}", classes("classes"), classes("lib/*")));
-    command.args([class, bootstrap]).args(arguments);
+    command.arg(class);
     command
 }
 

@@ -44,6 +44,8 @@ pub struct Options {
 /// Lines of a configuration file that no argument of `dev` can say.
 #[derive(Debug, Clone, Default)]
 pub struct Configured {
+    /// More listeners: `[[kafka.listener]]` tables.
+    pub listeners: String,
     /// Under `[storage]`.
     pub storage: String,
     /// Under `[[instance]]`.
@@ -91,10 +93,14 @@ impl Options {
             .expect("a configured broker has a data directory");
         let file = data.with_extension("toml");
         let (kafka, http) = (self.kafka_port, self.http_port);
-        let Configured { storage, instance } = configured;
+        let Configured {
+            listeners,
+            storage,
+            instance,
+        } = configured;
         let text = format!(
             "[server]\ndata_dir = {data:?}\n\
-             [[kafka.listener]]\nlisten = \"127.0.0.1:{kafka}\"\n\
+             [[kafka.listener]]\nlisten = \"127.0.0.1:{kafka}\"\n{listeners}\n\
              [http]\nlisten = \"127.0.0.1:{http}\"\n\
              [storage]\n{storage}\n\
              [[instance]]\nname = {:?}\n{instance}\n\

@@ -1,6 +1,11 @@
 //! A member of a consumer group: kcat, confluent-kafka (Python) or kafka-clients (Java) as a process.
 
-use std::{fs, fs::File, process::Stdio, time::Duration};
+use std::{
+    fs,
+    fs::File,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -33,7 +38,7 @@ pub struct Membership<'a> {
 /// A running member. Killed when dropped.
 #[derive(Debug)]
 pub struct Member {
-    client: Client,
+    name: String,
     process: Process,
     directory: TempDir,
 }
@@ -52,7 +57,7 @@ impl Member {
         let session = session_ms.to_string();
         let instance_id = instance_id.unwrap_or("-");
         let arguments = [group, topic, &session, instance_id, assignor];
-        let mut command = match client {
+        let command = match client {
             Client::Kcat => {
                 let settings = [
                     format!("session.timeout.ms={session_ms}"),
@@ -70,16 +75,21 @@ impl Member {
             Client::Python => python_script("member.py", bootstrap, &arguments),
             Client::Java => java_class("Member", bootstrap, &arguments),
         };
+        Self::of_command(format!("{client:?}"), command)
+    }
+
+    /// Starts a program that prints what `tests/python/member.py` prints.
+    pub(super) fn of_command(name: String, mut command: Command) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let create = |name: &str| File::create(directory.path().join(name)).expect("it is ours");
         command
             .stdin(Stdio::null())
             .stdout(create("lines"))
             .stderr(create("log"));
-        let name = format!("member by {client:?}");
-        let process = Process::of_command(&name, command, &directory.path().join("log"));
+        let log = directory.path().join("log");
+        let process = Process::of_command(&format!("member by {name}"), command, &log);
         Self {
-            client,
+            name,
             process,
             directory,
         }
@@ -121,8 +131,8 @@ impl Member {
         let got = clock::poll(limit, || self.offsets().contains(&offset).then_some(()));
         assert!(
             got.is_some(),
-            "{:?} has not got offset {offset} after {limit:?}, but {:?}:\n{}\n{}",
-            self.client,
+            "{} has not got offset {offset} after {limit:?}, but {:?}:\n{}\n{}",
+            self.name,
             self.offsets(),
             self.text("lines"),
             self.log()
@@ -134,8 +144,8 @@ impl Member {
         let told = clock::poll(limit, || self.assigned());
         assert!(
             told.is_some(),
-            "{:?} is not told its share:\n{}",
-            self.client,
+            "{} is not told its share:\n{}",
+            self.name,
             self.log()
         );
     }
@@ -151,6 +161,21 @@ impl Member {
     pub fn kill(mut self) -> Vec<i64> {
         self.process.kill();
         self.offsets()
+    }
+
+    /// Waits for its end, which must be a failure of its own; what it said.
+    #[must_use]
+    pub fn failure(mut self, limit: Duration) -> String {
+        let ended = clock::poll(limit, || self.process.ended());
+        let said = self.text("lines") + &self.log();
+        let failed = ended.is_some_and(|status| status.code().is_some_and(|code| code != 0));
+        assert!(failed, "{}: {ended:?} after {limit:?}:\n{said}", self.name);
+        said
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.process.ended().is_none()
     }
 
     /// SIGSTOP: it is silent from now on, and believes what it believed.

@@ -1,0 +1,89 @@
+//! What the broker itself says about a consumer group, asked over the wire on a listener that wants no login: the
+//! same for every client, so that a test need not guess how long one takes to join or to commit.
+
+use std::{io, time::Duration};
+
+use kafka_protocol::{
+    messages::{
+        DescribeGroupsRequest, GroupId, OffsetFetchRequest, TopicName,
+        offset_fetch_request::OffsetFetchRequestTopic,
+    },
+    protocol::StrBytes,
+};
+
+use super::clock;
+use crate::wire::Wire;
+
+const DESCRIBE_GROUPS_VERSION: i16 = 4;
+const OFFSET_FETCH_VERSION: i16 = 5;
+
+/// A consumer group as the broker at `bootstrap` sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Coordinator<'a> {
+    /// Host and port of a listener without login.
+    pub bootstrap: &'a str,
+    /// Kafka's `group.id`.
+    pub group: &'a str,
+}
+
+impl Coordinator<'_> {
+    /// Waits until `count` members have joined. Panics after `limit`.
+    pub fn wait_members(&self, count: usize, limit: Duration) {
+        let joined = clock::poll(limit, || (self.members().ok()? == count).then_some(()));
+        let (group, members) = (self.group, self.members());
+        assert!(
+            joined.is_some(),
+            "{group} has {members:?} members after {limit:?}, expected {count}"
+        );
+    }
+
+    /// Waits until the position of `topic` (partition 0) is `offset`. Panics after `limit`.
+    pub fn wait_committed(&self, topic: &str, offset: i64, limit: Duration) {
+        let committed = clock::poll(limit, || {
+            (self.committed(topic).ok()? == Some(offset)).then_some(())
+        });
+        let (group, position) = (self.group, self.committed(topic));
+        assert!(
+            committed.is_some(),
+            "{group} stands at {position:?} after {limit:?}, expected {offset}"
+        );
+    }
+
+    /// Members that it has now.
+    ///
+    /// # Errors
+    /// As [`Wire::call`].
+    pub fn members(&self) -> io::Result<usize> {
+        let request = DescribeGroupsRequest::default().with_groups(vec![self.id()]);
+        let response = Wire::connect(self.bootstrap)?.call(DESCRIBE_GROUPS_VERSION, &request)?;
+        Ok(response
+            .groups
+            .first()
+            .map_or(0, |group| group.members.len()))
+    }
+
+    /// The next offset that it will read of `topic` (partition 0); `None`: it never committed.
+    ///
+    /// # Errors
+    /// As [`Wire::call`].
+    pub fn committed(&self, topic: &str) -> io::Result<Option<i64>> {
+        let topic = OffsetFetchRequestTopic::default()
+            .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
+            .with_partition_indexes(vec![0]);
+        let request = OffsetFetchRequest::default()
+            .with_group_id(self.id())
+            .with_topics(Some(vec![topic]));
+        let response = Wire::connect(self.bootstrap)?.call(OFFSET_FETCH_VERSION, &request)?;
+        let partition = response
+            .topics
+            .first()
+            .and_then(|topic| topic.partitions.first());
+        Ok(partition
+            .map(|partition| partition.committed_offset)
+            .filter(|offset| *offset >= 0))
+    }
+
+    fn id(&self) -> GroupId {
+        GroupId(StrBytes::from_string(self.group.to_owned()))
+    }
+}

@@ -211,6 +211,10 @@ pub const LOGIN_DELAY_MIN: Duration = Duration::from_millis(100);
 /// See [`LOGIN_DELAY_MIN`]. With [`UNAUTHENTICATED_PER_ADDRESS_MAX`] places an address has 62 guesses a second.
 pub const LOGIN_DELAY_MAX: Duration = Duration::from_millis(3_200);
 
+/// A connection whose login was refused stays open for this long, unless the client closes it: kafka-python 3.0 reads
+/// until the end and then drops the answer that lay before it.
+pub const REFUSAL_READ: Duration = Duration::from_secs(1);
+
 /// A user or address without a wrong login for this long begins anew.
 pub const LOGIN_DELAY_FORGET: Duration = Duration::from_secs(60);
 

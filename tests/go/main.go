@@ -31,6 +31,10 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
+	// PollFetches tries to log in for ever and says nothing; Ping says what is wrong.
+	if err := client.Ping(stopped); err != nil && stopped.Err() == nil {
+		fail(err)
+	}
 	for stopped.Err() == nil {
 		fetches := client.PollFetches(stopped)
 		if stopped.Err() != nil {

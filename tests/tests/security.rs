@@ -438,6 +438,23 @@ fn wrong_proof(bootstrap: &str, from: Ipv4Addr, user: &str) -> std::io::Result<i
     Ok(token(&mut wire, format!("c=biws,{nonce},p={proof}"))?.error_code)
 }
 
+/// kafka-python 3.0 drops an answer that arrives together with the end of the connection, and never learns why.
+#[test]
+fn a_refused_client_has_time_to_read_why_before_the_connection_ends() {
+    let process = Process::start(SASL_LISTENER);
+    let mut wire = connect(&process.bootstrap, Ipv4Addr::LOCALHOST).expect("it listens");
+    choose(&mut wire, "PLAIN").expect("it is offered");
+    let refused = token(&mut wire, format!("\0{USER}\0Wrong-2024")).expect("it answers");
+    assert_eq!(refused.error_code, 58);
+    let mut stream = wire.stream();
+    let wait = |limit| stream.set_read_timeout(Some(limit)).expect("it is no zero");
+    wait(Duration::from_millis(100));
+    let still_open = stream.read(&mut [0]).expect_err("nothing comes");
+    assert_eq!(still_open.kind(), std::io::ErrorKind::WouldBlock);
+    wait(Duration::from_secs(20));
+    assert_eq!(stream.read(&mut [0]).expect("it is closed"), 0);
+}
+
 #[test]
 fn ten_thousand_wrong_logins_take_no_memory_and_keep_nobody_out() {
     const LOGINS: usize = 10_000;

@@ -8,7 +8,7 @@ use headwater_protocol::{
     response::Response,
 };
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Connection, Decoded, End};
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
         authorize::{Access, access},
         login::{Login, Refused, Why},
     },
+    limits::REFUSAL_READ,
 };
 
 /// Somebody was let in, or not yet.
@@ -93,7 +94,16 @@ impl Connection {
         let response = api::sasl_authenticate::answer(&progress);
         self.reply(header, Response::SaslAuthenticate(response))
             .await?;
+        if let Progress::Refused(_) = progress {
+            self.let_read_refusal().await;
+        }
         outcome(progress)
+    }
+
+    /// Leaves the client time to read why it was refused. It ends this by closing, or by a request, which nobody reads.
+    async fn let_read_refusal(&mut self) {
+        let next = self.incoming.frame(&mut self.socket, &mut self.ending);
+        let _ends_anyway = timeout(REFUSAL_READ, next).await;
     }
 
     /// Without header, and without words for a refusal: the connection is closed (KIP-43).

@@ -33,7 +33,7 @@ public final class OldMember {
             consume(consumer, arguments[2]);
         } catch (WakeupException stopped) {
             // SIGTERM.
-        } catch (RuntimeException error) {
+        } catch (RuntimeException | Error error) {
             show("error", '"' + error.toString().replace("\\", "\\\\").replace("\"", "\\\"") + '"');
             status = 1;
         }

@@ -4,10 +4,12 @@
 
 Logs in where SASL_MECHANISM, SASL_USERNAME and SASL_PASSWORD are set. Prints {"assigned": N} and {"revoked": N} with
 the number of partitions, and {"offset": N} for each record, committed before the next one. SIGTERM ends it cleanly: it
-leaves the group. An error that the library throws ends it: {"error": TEXT}, exit code 1.
+leaves the group. An error that the library throws ends it: {"error": TEXT}, exit code 1. Why it cannot log in the
+library says in its log only, here on stderr.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -18,6 +20,7 @@ running = True
 
 
 def main():
+    logging.basicConfig(level=logging.WARNING)
     bootstrap, group, topic, session_ms = sys.argv[1:]
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap,

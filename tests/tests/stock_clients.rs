@@ -16,6 +16,12 @@ use tempfile::TempDir;
 /// The shortest session that is allowed, so that failover by silence is quick.
 const SESSION_MS: u32 = 6_000;
 
+/// So long that a takeover which had to wait for its end would be seen.
+const LONG_SESSION_MS: u32 = 90_000;
+
+/// A takeover takes no longer, on a machine however loaded. The exact times are held in the coordinator's own tests.
+const TAKEOVER_MAX: Duration = Duration::from_secs(45);
+
 /// A client has this much for anything, with a dozen others on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -71,11 +77,15 @@ impl World {
     }
 
     fn member(&self, library: Library, group: &str) -> Member {
+        self.member_for(library, group, SESSION_MS)
+    }
+
+    fn member_for(&self, library: Library, group: &str, session_ms: u32) -> Member {
         library.member(Subscription {
             bootstrap: &self.headwater.bootstrap(),
             group,
             topic: &self.topic,
-            session_ms: SESSION_MS,
+            session_ms,
             login: None,
         })
     }
@@ -174,48 +184,64 @@ fn each_client_commits_and_goes_on_behind_it_after_a_restart() {
     }
 }
 
-/// Two members of a group for each library, the first of which is active and has read and committed `rows` records.
-fn pairs(world: &mut World, libraries: &[Library], what: &str) -> Vec<(Library, Member, Member)> {
-    let group = |library| format!("{what}-{library:?}");
-    let mut pairs = Vec::new();
-    let last = world.records(1);
-    let first: Vec<Member> = libraries
-        .iter()
-        .map(|library| world.member(*library, &group(*library)))
-        .collect();
-    for (library, active) in libraries.iter().zip(first) {
-        active.wait_for(last, LIMIT);
-        pairs.push((*library, active, world.member(*library, &group(*library))));
-    }
-    for library in libraries {
-        world.wait_members(&group(*library), 2);
-    }
-    let last = world.records(2);
-    for (library, active, standby) in &pairs {
-        active.wait_for(last, LIMIT);
-        world.wait_committed(&group(*library), last + 1);
-        let read = standby.offsets();
-        assert!(read.is_empty(), "{library:?}: a standby reads {read:?}");
-    }
-    pairs
+/// How an active one ends.
+struct Takeover {
+    what: &'static str,
+    session_ms: u32,
+    end: fn(Member) -> Vec<i64>,
 }
 
-/// Ends each active one; each standby gets what comes next, all of it, once.
-fn takeover(world: &mut World, libraries: &[Library], what: &str, end: fn(Member) -> Vec<i64>) {
-    let pairs = pairs(world, libraries, what);
-    let ended = clock::now();
-    let standbys = pairs.into_iter().map(|(library, active, standby)| {
-        let got = end(active);
-        (library, got, standby)
-    });
-    let standbys: Vec<_> = standbys.collect();
-    let last = world.records(2);
-    for (library, got, standby) in standbys {
-        assert_eq!(got.last(), Some(&(last - 2)), "{library:?}");
-        standby.wait_for(last, LIMIT);
-        let took = ended.elapsed();
-        println!("{library:?}: at work {took:?} after the first {what}");
-        assert_eq!(standby.stop(), [last - 1, last], "{library:?}");
+impl Takeover {
+    fn group(&self, library: Library) -> String {
+        format!("{}-{library:?}", self.what)
+    }
+
+    /// Two members of a group for each library; the first is active, and has read and committed all records.
+    fn pairs(&self, world: &mut World, libraries: &[Library]) -> Vec<(Library, Member, Member)> {
+        let start = |world: &World, library| {
+            world.member_for(library, &self.group(library), self.session_ms)
+        };
+        let last = world.records(1);
+        let first: Vec<Member> = libraries.iter().map(|one| start(world, *one)).collect();
+        let mut pairs = Vec::new();
+        for (library, active) in libraries.iter().zip(first) {
+            active.wait_for(last, LIMIT);
+            pairs.push((*library, active, start(world, *library)));
+        }
+        for library in libraries {
+            world.wait_members(&self.group(*library), 2);
+        }
+        let last = world.records(2);
+        for (library, active, standby) in &pairs {
+            active.wait_for(last, LIMIT);
+            world.wait_committed(&self.group(*library), last + 1);
+            let read = standby.offsets();
+            assert!(read.is_empty(), "{library:?}: a standby reads {read:?}");
+        }
+        pairs
+    }
+
+    /// Ends each active one; each standby gets what comes next, all of it, once.
+    fn happens(&self, world: &mut World, libraries: &[Library]) {
+        let pairs = self.pairs(world, libraries);
+        let began = clock::now();
+        let ended = pairs.into_iter().map(|(library, active, standby)| {
+            let got = (self.end)(active);
+            (library, got, standby)
+        });
+        let ended: Vec<_> = ended.collect();
+        let last = world.records(2);
+        for (library, got, standby) in ended {
+            assert_eq!(got.last(), Some(&(last - 2)), "{library:?}");
+            standby.wait_for(last, LIMIT);
+            let took = began.elapsed();
+            println!(
+                "{library:?}: at work {took:?} after the first {}",
+                self.what
+            );
+            assert!(took < TAKEOVER_MAX, "{library:?} took {took:?}");
+            assert_eq!(standby.stop(), [last - 1, last], "{library:?}");
+        }
     }
 }
 
@@ -223,12 +249,22 @@ fn takeover(world: &mut World, libraries: &[Library], what: &str, end: fn(Member
 fn a_standby_of_each_client_takes_over_when_the_active_one_leaves_or_is_killed() {
     let mut world = World::start();
     let all = Library::installed();
-    takeover(&mut world, &all, "leave", Member::stop);
+    let leave = Takeover {
+        what: "leave",
+        session_ms: LONG_SESSION_MS,
+        end: Member::stop,
+    };
+    leave.happens(&mut world, &all);
     let killed: Vec<_> = all
         .into_iter()
         .filter(|library| !matches!(library, Library::Aiokafka | Library::Java0))
         .collect();
-    takeover(&mut world, &killed, "kill", Member::kill);
+    let kill = Takeover {
+        what: "kill",
+        session_ms: SESSION_MS,
+        end: Member::kill,
+    };
+    kill.happens(&mut world, &killed);
 }
 
 #[test]

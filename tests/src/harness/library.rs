@@ -51,7 +51,7 @@ impl Library {
         if repository().join(".local/go/member").exists() {
             installed.push(Self::Go);
         } else {
-            println!("skipped the Go client: scripts/install found no Go that can build it");
+            eprintln!("skipped the Go client: scripts/install found no Go that can build it");
         }
         installed
     }

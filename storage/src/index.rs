@@ -135,6 +135,11 @@ impl FileIndex {
         encode(&fixed, self.topics.values(), &self.commits)
     }
 
+    /// Marks in the header of the footer frame which part of `body` a start needs.
+    pub(crate) fn mark_head(&self, header: &mut FrameHeader, body: &[u8]) {
+        self.commits.mark_head(header, body);
+    }
+
     /// What the footer says of each topic.
     pub(crate) fn topics(&self) -> impl Iterator<Item = &FooterTopic> {
         self.topics.values()

@@ -8,6 +8,7 @@
 //! to the commit frame that it names; and the meta store's durable end vouches for everything before it.
 
 mod fold;
+pub(crate) mod footer;
 pub(crate) mod foreign;
 pub(crate) mod repair;
 pub(crate) mod scan;

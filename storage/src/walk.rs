@@ -116,9 +116,13 @@ impl<'f> Walker<'f> {
 
     /// The body of the frame at `position`.
     pub(crate) fn body(&mut self, position: u64, header: &FrameHeader) -> io::Result<Vec<u8>> {
+        self.body_start(position, header.length as usize)
+    }
+
+    /// The first `length` bytes of the body of the frame at `position`: bounded by the file, since the frame was seen to
+    /// fit.
+    pub(crate) fn body_start(&mut self, position: u64, length: usize) -> io::Result<Vec<u8>> {
         let at = position + HEADER_LENGTH;
-        // Bounded by the file: the header's frame was seen to fit.
-        let length = header.length as usize;
         if length <= self.window.capacity {
             let bytes = self.window.get(self.file, at, length)?;
             return Ok(bytes.get(..length).unwrap_or(bytes).to_vec());

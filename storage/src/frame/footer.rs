@@ -9,6 +9,8 @@
 //! end:    own position u64
 //! ```
 
+pub(crate) mod head;
+
 use super::{
     FrameError,
     commit::{TOPIC_ENTRY_BYTES, TopicEntry},
@@ -133,12 +135,15 @@ impl Footer {
 pub(crate) struct EncodedCommits {
     bytes: Vec<u8>,
     count: usize,
+    /// Position of the last commit frame; 0 for none.
+    last_position: u64,
 }
 
 impl EncodedCommits {
     pub(crate) fn push(&mut self, commit: &FooterCommit) {
         commit.encode(&mut self.bytes);
         self.count += 1;
+        self.last_position = commit.position;
     }
 }
 

@@ -99,6 +99,7 @@ impl OpenFile {
         let position = self.footer_position(index);
         let body = index.footer(self.end, open_group, position);
         let mut header = FrameHeader::new(Kind::Footer, self.number, self.salt, last_group);
+        index.mark_head(&mut header, &body);
         let header = header.seal(&body);
         self.handle.write_at(position, &[&header, &body])
     }

@@ -34,12 +34,12 @@ fn refuse_successor(before: &SeenFile, file: &SeenFile) -> Result<(), StorageErr
         return Ok(());
     };
     let last = checkpoint.state.last;
-    let follows = match footer.commits.last() {
-        Some(commit) => {
+    let follows = match footer.last_commit {
+        Some(position) => {
             last == CommitPlace {
-                group: commit.group,
+                group: before.footer_group,
                 file: before.number,
-                position: commit.position,
+                position,
             }
         }
         None => last.group == before.footer_group && last.file < before.number,

@@ -2,20 +2,24 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Damage, Item, Place, What, fold};
+pub(crate) use super::footer::read_footer;
+use super::{
+    Damage, Item, Place, What, fold,
+    footer::{Check, read_head},
+};
 use crate::{
     disk::{SegmentFile, SegmentStore},
     error::StorageError,
     frame::{
         FrameError, FrameHeader, HEADER_BYTES, Kind, checkpoint::Checkpoint, commit::CommitFrame,
-        footer::Footer,
+        footer::head::FooterHead,
     },
     index::{FileIndex, Span},
     journal::DurableEnd,
     journal_file,
     number::TopicNumber,
     sealed::summary::Summary,
-    walk::{Identity, Step, WalkError, Walker, read_full},
+    walk::{Identity, Step, WalkError, Walker},
 };
 
 const WINDOW_BYTES: usize = 1024 * 1024;
@@ -27,7 +31,7 @@ pub(crate) struct SeenFile {
     pub(crate) handle: Arc<dyn SegmentFile>,
     pub(crate) length: u64,
     pub(crate) salt: Option<u32>,
-    pub(crate) footer: Option<Footer>,
+    pub(crate) footer: Option<FooterHead>,
     /// The footer's last group.
     pub(crate) footer_group: u64,
     /// Position behind the last frame, and whether there is more than zeros behind it. For scanned files.
@@ -71,7 +75,12 @@ pub(crate) fn look(
 ) -> Result<Seen, StorageError> {
     let mut files = Vec::new();
     for number in &listing.journals {
-        files.push(open(disk, folder, *number)?);
+        // A file before the durable end was synced with its footer.
+        let check = match durable_end {
+            Some(end) if *number < end.file => Check::Head,
+            Some(_) | None => Check::Whole,
+        };
+        files.push(open(disk, folder, (*number, check))?);
     }
     let mut seen = Seen::default();
     let first = first_to_scan(&files, listing, durable_end)?;
@@ -217,7 +226,11 @@ fn missing(end: DurableEnd) -> StorageError {
     ))
 }
 
-fn open(disk: &dyn SegmentStore, folder: &str, number: u64) -> Result<SeenFile, StorageError> {
+fn open(
+    disk: &dyn SegmentStore,
+    folder: &str,
+    (number, check): (u64, Check),
+) -> Result<SeenFile, StorageError> {
     let name = journal_file::name(folder, number);
     let failed = |source| StorageError::Read {
         what: name.clone(),
@@ -225,7 +238,8 @@ fn open(disk: &dyn SegmentStore, folder: &str, number: u64) -> Result<SeenFile, 
     };
     let handle = disk.open(&name).map_err(failed)?;
     let length = handle.length().map_err(failed)?;
-    let footer = read_footer(handle.as_ref(), number, length).map_err(|e| walk_error(&name, e))?;
+    let footer = read_head(handle.as_ref(), (number, length), check);
+    let footer = footer.map_err(|error| walk_error(&name, error))?;
     let (header, footer) = footer.unzip();
     Ok(SeenFile {
         number,
@@ -237,41 +251,6 @@ fn open(disk: &dyn SegmentStore, folder: &str, number: u64) -> Result<SeenFile, 
         frames_end: 0,
         dirty: false,
     })
-}
-
-/// The footer at the end of a file, if there is a valid one.
-pub(crate) fn read_footer(
-    file: &dyn SegmentFile,
-    number: u64,
-    length: u64,
-) -> Result<Option<(FrameHeader, Footer)>, WalkError> {
-    let mut position = [0; 8];
-    let Some(at) = length.checked_sub(8) else {
-        return Ok(None);
-    };
-    read_full(file, at, &mut position)?;
-    let position = u64::from_be_bytes(position);
-    let fits = position % 8 == 0 && position.saturating_add(HEADER_BYTES as u64) <= length;
-    if !fits || position == 0 {
-        return Ok(None);
-    }
-    let identity = Identity { number, salt: None };
-    let mut walker = Walker::new(file, identity, position, length, HEADER_BYTES);
-    let Step::Frame { header, .. } = walker.step()? else {
-        return Ok(None);
-    };
-    if header.kind != Kind::Footer || position + header.frame_bytes() != length {
-        return Ok(None);
-    }
-    let body = walker.body(position, &header)?;
-    if !header.covers(&body) {
-        return Ok(None);
-    }
-    match Footer::decode(&body) {
-        Ok(footer) => Ok(Some((header, footer)).filter(|(_, footer)| footer.position == position)),
-        Err(FrameError::Malformed) => Ok(None),
-        Err(newer @ FrameError::Newer(_)) => Err(newer.into()),
-    }
 }
 
 /// The checkpoint at the start of a file, if there is a valid one.

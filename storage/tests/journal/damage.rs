@@ -304,6 +304,67 @@ fn a_damaged_footer_is_found_again_by_a_scan() {
     }
 }
 
+/// Where the commit entries of the file's footer begin and end.
+fn commit_entries(machine: &Machine, number: u64) -> std::ops::Range<usize> {
+    let bytes = machine.disk.contents(&file_name(number)).expect("exists");
+    let (_, own) = bytes.split_last_chunk().expect("a footer");
+    let footer = usize::try_from(u64::from_be_bytes(*own)).expect("small");
+    let header = FrameHeader::parse(&bytes[footer..]).expect("a footer");
+    let head = usize::try_from(header.topic.0).expect("small");
+    footer + 64 + head..bytes.len() - 8
+}
+
+#[test]
+fn a_start_does_not_read_the_commit_entries_of_files_before_the_durable_end() {
+    let machine = Machine::new(headwater_storage::JournalOptions {
+        file_bytes: 2 << 20,
+        ..small()
+    });
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    let mut seed = 0;
+    while !machine
+        .disk
+        .contents(&file_name(4))
+        .is_some_and(|bytes| bytes[0] != 0)
+    {
+        seed += 1;
+        append_group(&mut journal, &mut expected, seed);
+    }
+    journal.note_durable_end(at(5)).expect("notes");
+    let unreadable = machine.killed();
+    for number in 1..=2 {
+        let entries = commit_entries(&machine, number);
+        // A read takes 64 KiB of a footer at once.
+        let from = entries.start + 64 * 1024;
+        assert!(from < entries.end, "{entries:?}");
+        unreadable
+            .disk
+            .fail_reads(&file_name(number), from as u64..entries.end as u64);
+    }
+    let (journal, log, recovered) = unreadable.open().expect("opens");
+    assert!(recovered.damage.is_empty(), "{recovered:?}");
+    assert_eq!(Expected::of(&log, &journal), expected);
+    // Without sled they all count, and are read.
+    assert!(unreadable.without_meta().open().is_err());
+}
+
+#[test]
+fn a_footer_is_whole_behind_the_durable_end_or_is_found_again_by_a_scan() {
+    let machine = Machine::new(small());
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=40 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    let entries = commit_entries(&machine, 2);
+    let damaged = patched(&machine, 2, |bytes| bytes[entries.start] ^= 1);
+    let (journal, log, recovered) = damaged.open().expect("opens");
+    let files: Vec<_> = recovered.damage.iter().map(|damage| damage.file).collect();
+    assert_eq!(files, [2], "{recovered:?}");
+    assert_eq!(Expected::of(&log, &journal), expected);
+}
+
 #[test]
 fn a_missing_file_is_damage_and_the_others_are_readable() {
     let machine = Machine::new(small());

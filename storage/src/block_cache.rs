@@ -179,6 +179,11 @@ impl BlockCache {
         }
     }
 
+    /// Memory for what is read and not cached.
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
+    }
+
     /// A number for [`PieceKey::log`].
     pub(crate) fn new_log(&self) -> u64 {
         self.logs.fetch_add(1, Ordering::Relaxed)

@@ -133,6 +133,11 @@ impl<'f> Walker<'f> {
         Ok(body)
     }
 
+    /// Reads the body of the frame at `position` into `buffer`; fewer bytes only at the file's end.
+    pub(crate) fn read_body(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        read_full(self.file, position + HEADER_LENGTH, buffer)
+    }
+
     /// Whether the body of the frame at `position` is whole.
     pub(crate) fn body_is_whole(
         &mut self,

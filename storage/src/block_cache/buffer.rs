@@ -7,14 +7,20 @@ use bytes::Bytes;
 /// Buffers have a multiple of this length.
 pub(super) const STEP_BYTES: usize = 64 * 1024;
 /// Longer ones are freed.
-const KEPT_BYTES_MAX: usize = 1024 * 1024;
-/// Buffers in stock, at most.
-const KEPT_MAX: usize = 8;
+const KEPT_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+/// Memory in stock, at most.
+const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A stock of buffers, the one used last on top: its memory is the most likely to be in the processor's cache.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    free: Mutex<Vec<Vec<u8>>>,
+    free: Mutex<Stock>,
+}
+
+#[derive(Debug, Default)]
+struct Stock {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
 }
 
 impl Buffers {
@@ -35,20 +41,23 @@ impl Buffers {
     }
 
     fn take(&self, count: usize) -> Vec<u8> {
-        let last = {
-            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            free.pop()
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |bytes: &Vec<u8>| bytes.len() >= count;
+        let Some(at) = free.buffers.iter().rposition(fits) else {
+            drop(free);
+            return vec![0; count.next_multiple_of(STEP_BYTES)];
         };
-        match last {
-            Some(bytes) if bytes.len() >= count => bytes,
-            Some(_) | None => vec![0; count.next_multiple_of(STEP_BYTES)],
-        }
+        let bytes = free.buffers.remove(at);
+        free.bytes -= bytes.len();
+        bytes
     }
 
     fn give_back(&self, bytes: Vec<u8>) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < KEPT_MAX && bytes.len() <= KEPT_BYTES_MAX {
-            free.push(bytes);
+        let room = KEPT_BYTES_MAX - free.bytes;
+        if bytes.len() <= room.min(KEPT_BUFFER_BYTES_MAX) {
+            free.bytes += bytes.len();
+            free.buffers.push(bytes);
         }
     }
 }
@@ -94,5 +103,31 @@ mod tests {
         let again = stock.filled(100_001, fill).expect("fills");
         assert_eq!(again.as_ptr() as usize + 10, address, "the same memory");
         assert_eq!((again.len(), other.len()), (100_001, 10));
+    }
+
+    #[test]
+    fn the_stock_keeps_no_more_than_its_bound() {
+        let stock = Arc::new(Buffers::default());
+        let fill = |_: &mut [u8]| -> Result<(), ()> { Ok(()) };
+        let many: Vec<_> = (0..100)
+            .map(|_| stock.filled(300_000, fill).expect("fills"))
+            .collect();
+        let huge = stock.filled(KEPT_BUFFER_BYTES_MAX + 1, fill);
+        drop((many, huge));
+        let kept = || {
+            let free = stock.free.lock().expect("not poisoned");
+            let bytes: usize = free.buffers.iter().map(Vec::len).sum();
+            assert_eq!(free.bytes, bytes);
+            bytes
+        };
+        let full = kept();
+        assert!(
+            full <= KEPT_BYTES_MAX && full > KEPT_BYTES_MAX - 400_000,
+            "{full}"
+        );
+        let one = stock.filled(1, fill).expect("fills");
+        assert!(kept() < full);
+        drop(one);
+        assert_eq!(kept(), full);
     }
 }

@@ -1,6 +1,6 @@
 //! Reading one topic's batches out of a journal file: frame headers are walked, bodies read and checked.
 
-use std::{cmp::Ordering, io};
+use std::{cmp::Ordering, io, sync::Arc};
 
 use bytes::Bytes;
 
@@ -9,6 +9,7 @@ use super::{
     read::{FileRead, Frames, Part, Want},
 };
 use crate::{
+    block_cache::Buffers,
     disk::SegmentFile,
     frame::{FrameHeader, Kind},
     index::SpanEntry,
@@ -22,17 +23,25 @@ const WINDOW_BYTES: usize = 32 * 1024;
 pub(super) struct BatchReader<'a> {
     read: &'a FileRead,
     walker: Walker<'a>,
+    buffers: &'a Arc<Buffers>,
     /// Places to jump to, not yet passed.
     ahead: std::slice::Iter<'a, SpanEntry>,
 }
 
 impl<'a> BatchReader<'a> {
-    pub(super) fn new(read: &'a FileRead, frames: &'a Frames, file: &'a dyn SegmentFile) -> Self {
+    /// `buffers`: for large batches.
+    pub(super) fn new(
+        read: &'a FileRead,
+        frames: &'a Frames,
+        file: &'a dyn SegmentFile,
+        buffers: &'a Arc<Buffers>,
+    ) -> Self {
         let mut ahead = frames.entries.iter();
         let from = ahead.next().map_or(0, |entry| entry.position);
         Self {
             read,
             walker: Walker::new(file, frames.identity, from, frames.bytes, WINDOW_BYTES),
+            buffers,
             ahead,
         }
     }
@@ -131,13 +140,27 @@ impl<'a> BatchReader<'a> {
 
     /// The batch; `None` if it is damaged.
     fn body(&mut self, position: u64, header: &FrameHeader) -> Result<Option<Bytes>, ReadError> {
-        let body = self.walker.body(position, header);
+        let body = self.bytes(position, header);
         let body = body.map_err(|error| self.failed(error.into()))?;
         if !header.covers(&body) {
             return Ok(None);
         }
         self.jump_over(position, header);
-        Ok(Some(Bytes::from(body)))
+        Ok(Some(body))
+    }
+
+    /// The body, as it stands there. Memory of its own for each large one would cost as much in page faults as the read.
+    fn bytes(&mut self, position: u64, header: &FrameHeader) -> io::Result<Bytes> {
+        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+        if length <= WINDOW_BYTES {
+            return self.walker.body(position, header).map(Bytes::from);
+        }
+        let mut count = 0;
+        let body = self.buffers.filled(length, |buffer| {
+            count = self.walker.read_body(position, buffer)?;
+            Ok::<_, io::Error>(())
+        })?;
+        Ok(body.slice(..count))
     }
 
     fn failed(&self, error: WalkError) -> ReadError {

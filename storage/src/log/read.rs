@@ -151,7 +151,9 @@ impl Log {
             let part = self.look_up(
                 |visible| visible.locate(topic, want.offset).map(Some),
                 |read, handle| match &read.place {
-                    Place::Journal(frames) => BatchReader::new(read, frames, handle).read(want),
+                    Place::Journal(frames) => {
+                        BatchReader::new(read, frames, handle, self.cache.buffers()).read(want)
+                    }
                     Place::Sealed(run) => RunReader::new(self, read, *run, handle).read(want),
                 },
             );
@@ -213,7 +215,8 @@ impl Log {
             },
             |read, handle| match &read.place {
                 Place::Journal(frames) => {
-                    BatchReader::new(read, frames, handle).at_time(timestamp_ms)
+                    BatchReader::new(read, frames, handle, self.cache.buffers())
+                        .at_time(timestamp_ms)
                 }
                 Place::Sealed(run) => {
                     RunReader::new(self, read, *run, handle).at_time(timestamp_ms)

@@ -15,6 +15,8 @@ use crate::{
 const VERSION: u8 = 1;
 /// The durable end is noted this long after it moved, at most.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+/// Nor do more bytes of a file wait for it: a start writes them again, and a fast capture writes 100 MB a second.
+const NOTE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Up to where a start may rely on the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,15 @@ pub(crate) struct DurableEnd {
 }
 
 impl DurableEnd {
+    /// Whether more lies between here and `end` than a start should write again.
+    fn is_far_before(self, end: Self) -> bool {
+        let in_next = end.file.saturating_sub(self.file) > 1;
+        let same =
+            self.file == end.file && end.position.saturating_sub(self.position) >= NOTE_BYTES;
+        let next = self.file < end.file && end.position >= NOTE_BYTES;
+        in_next || same || next
+    }
+
     fn encode(self) -> Vec<u8> {
         let mut value = vec![VERSION, u8::from(self.clean)];
         value.u64(self.file);
@@ -130,7 +141,8 @@ impl Memo {
 
     fn is_due(&self, end: DurableEnd, at: Duration) -> bool {
         self.noted.is_none_or(|(noted, noted_at)| {
-            noted != end && at.saturating_sub(noted_at) >= NOTE_INTERVAL
+            let is_late = at.saturating_sub(noted_at) >= NOTE_INTERVAL;
+            noted != end && (is_late || noted.is_far_before(end))
         })
     }
 }
@@ -144,7 +156,7 @@ fn read<T>(instance: InstanceNumber, result: Result<T, FrameError>) -> Result<T,
 }
 
 impl Journal {
-    /// Notes in the meta store how far the journal is durable, at most once a second. To be called after commits and
+    /// Notes in the meta store how far the journal is durable: at most once a second, or each 32 MiB. To be called after commits and
     /// when idle: a start scans, and writes again, only what is behind the note.
     ///
     /// # Errors
@@ -217,5 +229,32 @@ mod tests {
             Err(FrameError::Newer("durable end"))
         );
         assert_eq!(DurableEnd::decode(&[1, 0]), Err(FrameError::Malformed));
+    }
+
+    #[test]
+    fn a_durable_end_is_noted_each_second_and_each_32_mib() {
+        let end = |file, position| DurableEnd {
+            file,
+            position,
+            group: 1,
+            clean: false,
+        };
+        let meta = Arc::new(crate::meta::memory::MemoryMeta::new());
+        let mut memo = Memo::new(meta, InstanceNumber(1));
+        let noted_at = Duration::from_secs(9);
+        assert!(memo.is_due(end(3, 100), noted_at), "nothing is noted yet");
+        memo.note(end(3, 100), noted_at).expect("notes");
+        let soon = noted_at + Duration::from_millis(1);
+        assert!(!memo.is_due(end(3, 100), noted_at * 2), "it is noted");
+        assert!(!memo.is_due(end(3, 200), soon));
+        assert!(memo.is_due(end(3, 200), noted_at + NOTE_INTERVAL));
+        assert!(!memo.is_due(end(3, NOTE_BYTES + 99), soon));
+        assert!(memo.is_due(end(3, NOTE_BYTES + 100), soon));
+        assert!(
+            !memo.is_due(end(4, 100), soon),
+            "a new file alone is nothing"
+        );
+        assert!(memo.is_due(end(4, NOTE_BYTES), soon));
+        assert!(memo.is_due(end(5, 100), soon));
     }
 }

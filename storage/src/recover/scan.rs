@@ -22,7 +22,8 @@ use crate::{
     walk::{Identity, Step, WalkError, Walker},
 };
 
-const WINDOW_BYTES: usize = 1024 * 1024;
+/// Fits the cache of a core: frames are looked at where they were just read.
+const WINDOW_BYTES: usize = 256 * 1024;
 
 /// A file and what was seen of it.
 #[derive(Debug)]

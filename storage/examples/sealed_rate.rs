@@ -20,6 +20,9 @@ use headwater_storage::{
     Topic, TopicNumber, catalog::random_id,
 };
 
+#[path = "start_rate/unsynced.rs"]
+mod unsynced;
+
 type Failure = Box<dyn std::error::Error>;
 
 const INSTANCE: InstanceNumber = InstanceNumber(1);
@@ -64,9 +67,10 @@ fn now(started: Instant) -> Now {
     }
 }
 
+/// A group for each batch, without waiting for the disk.
 fn fill(folder: &Path, topics: u32, total: u64) -> Result<(), Failure> {
     let started = Instant::now();
-    let directory = DataDirectory::open(folder, &StoreOptions::default())?;
+    let directory = unsynced::open(folder)?;
     directory.change(things(topics))?;
     let (mut journal, log, _) = directory.open_journal(INSTANCE, now(started))?;
     let size = if topics == 1 { BATCH_BYTES } else { 4096 };
@@ -74,14 +78,14 @@ fn fill(folder: &Path, topics: u32, total: u64) -> Result<(), Failure> {
     for number in 0..count {
         let topic = 1 + u32::try_from(number % u64::from(topics))?;
         journal.append(now(started), batch(topic, size))?;
-        if number % 256 == 255 {
-            journal.commit(now(started), CommitGroup::default())?;
-        }
+        journal.commit(now(started), CommitGroup::default())?;
     }
-    journal.commit(now(started), CommitGroup::default())?;
     thread::sleep(Duration::from_millis(1100));
     journal.note_durable_end(now(started))?;
-    let options = KeeperOptions::default();
+    let options = KeeperOptions {
+        seal_bytes_per_second: u64::MAX,
+        ..KeeperOptions::default()
+    };
     let mut keeper = directory.open_keeper(INSTANCE, &log, (options, now(started)))?;
     let (begun, cpu) = (Instant::now(), cpu_seconds()?);
     let mut bytes = 0;
@@ -90,13 +94,15 @@ fn fill(folder: &Path, topics: u32, total: u64) -> Result<(), Failure> {
         match step.event {
             Some(KeeperEvent::Sealed { bytes: sealed, .. }) => bytes += sealed,
             Some(other) => println!("  {other:?}"),
-            None if step.rest == Duration::from_millis(500) => break,
+            // At this rate it rests only when there is nothing to do.
+            None if step.rest > Duration::ZERO => break,
             None => {}
         }
     }
     report("sealing, without rests", bytes, begun, cpu)?;
     keeper.close(now(started))?;
     journal.close()?;
+    unsynced::sync(folder)?;
     Ok(())
 }
 

@@ -9,9 +9,9 @@ use crate::{
 };
 
 /// Bytes of the footer's own position, behind the commit entries.
-const OWN_POSITION_BYTES: usize = 8;
+const OWN_POSITION_BYTES: u64 = 8;
 /// Bytes of a head without topics.
-const HEAD_BYTES_MIN: usize = FIXED_BYTES as usize - OWN_POSITION_BYTES;
+const HEAD_BYTES_MIN: u64 = FIXED_BYTES - OWN_POSITION_BYTES;
 
 /// What a footer says of its file and of its topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +40,10 @@ impl HeadMark {
     /// What `header` says; `None` where it tells of no head, or of one that its body cannot hold: then the whole body is
     /// to be read.
     pub(crate) fn of(header: &FrameHeader) -> Option<Self> {
-        let bytes = usize::try_from(header.topic.0).ok()?;
-        let body = usize::try_from(header.length).ok()?;
-        let fits = bytes >= HEAD_BYTES_MIN && bytes <= body.checked_sub(OWN_POSITION_BYTES)?;
-        fits.then_some(Self {
+        let bytes = u64::from(header.topic.0);
+        let fits = bytes >= HEAD_BYTES_MIN && bytes + OWN_POSITION_BYTES <= header.length.into();
+        let bytes = usize::try_from(bytes).ok().filter(|_| fits)?;
+        Some(Self {
             bytes,
             crc: header.record_count,
         })
@@ -59,7 +59,7 @@ impl EncodedCommits {
     /// Marks in `header` the head of `body`, which [`super::encode`] made with these commits. To be done before the
     /// header is sealed.
     pub(crate) fn mark_head(&self, header: &mut FrameHeader, body: &[u8]) {
-        let behind = self.bytes.len() + OWN_POSITION_BYTES;
+        let behind = self.bytes.len() + bytes(OWN_POSITION_BYTES);
         let (head, _) = body.split_at(body.len().saturating_sub(behind));
         let length = u32::try_from(head.len()).expect("no body of 2^32 bytes is framed");
         header.topic = TopicNumber(length);

@@ -169,7 +169,7 @@ pub struct Keeper {
     scrub: Scrub,
     /// Journal files that are not sealed because they are damaged.
     damaged: BTreeSet<u64>,
-    /// Files in which one group goes on from each to the next, all of them finished: first and last.
+    /// Files that end inside one group, which ends early enough for all of them to be sealed: first and last.
     chain: Option<(u64, u64)>,
     /// Journal files that have their sealed form, and who may still read them.
     retired: Vec<(u64, Vec<Weak<dyn SegmentFile>>)>,

@@ -157,10 +157,13 @@ pub(crate) fn accepted(
 /// What the next group must continue.
 #[derive(Debug, Default)]
 struct Known {
+    /// Since the last bad place; before it nothing is left that is known for certain.
     ends: BTreeMap<TopicNumber, i64>,
     group: u64,
     /// Something is bad since the last commit frame: the ends may be further.
     is_damaged: bool,
+    /// Something is bad: a topic that is not in `ends` may end anywhere.
+    is_incomplete: bool,
 }
 
 impl Known {
@@ -190,14 +193,22 @@ impl Known {
                     *end = state.end.max(*end);
                 }
             }
-            What::Bad(_) => self.is_damaged = true,
+            What::Bad(_) => {
+                self.is_damaged = true;
+                self.is_incomplete = true;
+                self.ends.clear();
+            }
         }
     }
 
     /// Whether the data frame is the topic's next.
     fn continues(&mut self, header: &FrameHeader) -> bool {
         let end = self.ends.insert(header.topic, header.end_offset());
-        self.is_damaged || end.unwrap_or(0) == header.base_offset
+        let fits = match end {
+            Some(end) => end == header.base_offset,
+            None => self.is_incomplete || header.base_offset == 0,
+        };
+        self.is_damaged || fits
     }
 
     /// Whether the commit frame ends what was seen.

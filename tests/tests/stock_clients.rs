@@ -136,6 +136,8 @@ fn make_groups(path: &Path) {
         source: SourceKind::Postgresql,
         created_ms: 0,
         incarnation: 0,
+        pause: None,
+        gaps: Vec::new(),
     };
     let verifiers = headwater::stored_verifiers(PASSWORD).expect("there is randomness");
     let group = |(number, library): (u32, Library)| {

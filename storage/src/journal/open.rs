@@ -16,7 +16,7 @@ use crate::{
         FrameHeader, Kind,
         checkpoint::{Checkpoint, LogState, TopicState},
     },
-    index::FileIndex,
+    index::{FileIndex, Span},
     journal_file::{self, FileMaker},
     keeper::starts,
     log::{FileFacts, Log},
@@ -153,6 +153,16 @@ fn decide(
     (items, tail.max(proven))
 }
 
+/// What the files before the scanned ones hold, sealed or not: the first checkpoint may stand inside a group that began
+/// in them.
+fn before(seen: &Seen) -> Vec<(TopicNumber, Span)> {
+    let sealed = seen.segments.iter().flat_map(|segment| {
+        let topics = segment.topics.iter();
+        topics.map(|topic| (topic.topic, Span::of_sealed(segment.file, topic)))
+    });
+    sealed.chain(seen.spans.iter().cloned()).collect()
+}
+
 /// Whether a file ends with a footer and without an open group.
 fn ends_whole(seen: &Seen, file: u64) -> bool {
     let file = seen.scanned.iter().find(|seen| seen.number == file);
@@ -243,7 +253,7 @@ impl Opening {
         durable_end: Option<DurableEnd>,
         now: Now,
     ) -> Result<(Journal, Recovered), StorageError> {
-        let mut found = fold(items, durable_end, &seen.spans);
+        let mut found = fold(items, durable_end, &before(&seen));
         let disk = Arc::clone(&self.setup.disk);
         let rewritten = rewrite(disk.as_ref(), &self.folder, &seen, durable_end, tail)
             .map_err(|error| self.failed(&error))?;

@@ -5,12 +5,11 @@ use std::{io, time::Duration};
 use super::{Keeper, KeeperEvent, KeeperStep, RETRY, happened, rest_after};
 use crate::{
     error::StorageError,
-    frame::footer::Footer,
     journal::Now,
     journal_file,
     log::FileFacts,
     meta::MetaBatch,
-    recover::scan::read_footer,
+    recover::footer::{Check, read_head},
     sealed::{
         self,
         seal::{SealError, Sealing, Stamp, Written},
@@ -72,34 +71,40 @@ impl Keeper {
         Sealing::begin(disk, &self.folder, file, journal).map(Some)
     }
 
-    /// Whether the group that `file` ends with, if there is one, ends in a file that may be sealed too.
+    /// Whether the group that `file` ends with, if there is one, ends in a file before the two newest ones. What that
+    /// file ends with is a question of its own: where every file ends inside some group, all of them are sealed in turn.
     fn ends_before(&mut self, file: u64, noted: u64) -> Result<bool, SealError> {
         let is_known = |(from, to): (u64, u64)| (from..=to).contains(&file);
         if self.chain.is_some_and(is_known) {
             return Ok(true);
         }
+        let group = self.open_group(file)?;
         let mut last = file;
-        while self.footer(last)?.open_group != 0 {
+        while group != 0 && self.open_group(last)? == group {
             last += 1;
             if last + 2 > noted {
                 return Ok(false);
             }
         }
-        self.chain = Some((file, last));
+        self.chain = Some((file, last.saturating_sub(1).max(file)));
         Ok(true)
     }
 
-    fn footer(&self, file: u64) -> Result<Footer, SealError> {
+    /// The group that goes on in the next file; 0 for none.
+    fn open_group(&self, file: u64) -> Result<u64, SealError> {
         let handle = self
             .setup
             .disk
             .open(&journal_file::name(&self.folder, file))?;
         let length = handle.length()?;
-        let footer = read_footer(handle.as_ref(), file, length).map_err(io::Error::other)?;
-        footer.map(|(_, footer)| footer).ok_or(SealError::Damaged {
-            from: 0,
-            to: length,
-        })
+        let head = read_head(handle.as_ref(), (file, length), Check::Head);
+        match head.map_err(io::Error::other)? {
+            Some((_, head)) => Ok(head.open_group),
+            None => Err(SealError::Damaged {
+                from: 0,
+                to: length,
+            }),
+        }
     }
 
     fn seal_piece(

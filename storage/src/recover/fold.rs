@@ -226,7 +226,7 @@ impl Fold<'_> {
             };
             let open = TopicState {
                 end: span.end_offset,
-                max_timestamp: span.max_timestamp,
+                max_timestamp: topic.max_timestamp.max(span.max_timestamp),
                 ..*topic
             };
             self.open.insert(*number, open);

@@ -475,6 +475,33 @@ fn a_stored_row_that_looks_like_a_newer_versions_frame_never_refuses_a_start() {
     }
 }
 
+#[test]
+fn a_whole_group_behind_hidden_ones_counts_also_where_no_end_was_noted() {
+    let machine = one_file();
+    let (mut journal, ..) = machine.open().expect("opens");
+    let mut expected = Expected::default();
+    for seed in 1..=3 {
+        append_group(&mut journal, &mut expected, seed);
+    }
+    let frames = frames(&machine.disk, 1);
+    let mut commits = frames
+        .iter()
+        .filter(|(_, header)| header.kind == Kind::Commit);
+    // Behind it stands nothing that names what the first groups held.
+    let second = commits.nth(1).expect("there are three").0;
+    let damaged = patched(&machine, 1, |bytes| {
+        for (at, _) in frames.iter().filter(|(at, _)| *at < second) {
+            bytes[at + 8] ^= 0x55;
+        }
+    });
+    let (_, log, recovered) = damaged.open().expect("opens");
+    assert_eq!(
+        Expected::of_ends(&log),
+        expected.ends,
+        "the last group is there: {recovered:?}"
+    );
+}
+
 /// A disk whose new files are full of what another file held.
 #[derive(Debug)]
 struct Recycling {

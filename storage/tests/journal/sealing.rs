@@ -67,6 +67,28 @@ fn all_but_the_newest_two_files_are_sealed_and_read_the_same() {
     }
 }
 
+#[test]
+fn files_that_all_end_inside_some_group_are_sealed_in_turn() {
+    let house = House::new(keep_all());
+    let mut open = house.open().expect("opens");
+    let mut expected = Stored::default();
+    // Longer than a file each, so that no file ends between two groups.
+    let batches = [(1, 1, 900); 12];
+    for seed in 1..15 {
+        open.group((seed, seed), &batches, &mut expected)
+            .expect("commits");
+    }
+    let newest = open.log.stats().newest_file;
+    let events = open.keep(100).expect("keeps");
+    let sealed = sealed(&events);
+    assert!(sealed.len() as u64 + 6 > newest, "{sealed:?} of {newest}");
+    expected.check(&open.log, false, "sealed");
+    drop(open);
+    let open = house.killed().open().expect("opens");
+    assert!(open.recovered.damage.is_empty(), "{:?}", open.recovered);
+    expected.check(&open.log, false, "restarted");
+}
+
 /// Steele's splitmix64.
 struct Random(u64);
 

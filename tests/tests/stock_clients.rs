@@ -69,7 +69,7 @@ impl World {
             ),
             ..Configured::default()
         });
-        let headwater = Headwater::start(&options);
+        let headwater = start(&options);
         let topic = headwater.topic("items");
         Self {
             postgres,
@@ -125,6 +125,19 @@ impl World {
         let bootstrap = &self.headwater.bootstrap();
         Coordinator { bootstrap, group }.wait_members(count, LIMIT);
     }
+}
+
+/// Starts it, again if a process that another test was just starting still held our lock on the data directory.
+fn start(options: &Options) -> Headwater {
+    let mut headwater = Headwater::spawn(options);
+    let _told_below = clock::poll(LIMIT, || {
+        if headwater.ended().is_some() && headwater.log().contains("in use by another") {
+            headwater.spawn_again();
+        }
+        headwater.is_running().then_some(())
+    });
+    headwater.wait_running();
+    headwater
 }
 
 /// A data directory as an operator would have made it.

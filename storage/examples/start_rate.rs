@@ -150,6 +150,8 @@ fn things() -> Vec<CatalogChange> {
             source: SourceKind::Postgresql,
             created_ms: 0,
             incarnation: 0,
+            pause: None,
+            gaps: Vec::new(),
         }),
         CatalogChange::Feed(Feed {
             number: FeedNumber(1),

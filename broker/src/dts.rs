@@ -25,7 +25,7 @@ pub(crate) fn is_answered_with_the_end(at_s: i64, now_ms: i64) -> bool {
 /// DTS's convention for hand-written clients is `seconds|anything`, and librdkafka's Python binding ends metadata
 /// with NUL; the Java SDK parses all of it as a number and fails on both. A bare number comes back byte for byte.
 #[must_use]
-pub fn dts_offset_of_metadata(metadata: &str) -> &str {
+pub(crate) fn dts_offset_of_metadata(metadata: &str) -> &str {
     let number = metadata.split(['|', '\0']).next().unwrap_or_default();
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { number } else { metadata }

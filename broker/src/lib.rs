@@ -27,7 +27,7 @@ mod certificate;
 mod connection;
 mod context;
 mod dispatch;
-pub mod dts;
+mod dts;
 mod error_code;
 mod group;
 mod http;

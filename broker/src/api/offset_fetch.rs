@@ -30,16 +30,13 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use crate::{context::Context, error_code::Refusal, limits::OFFSET_FETCH_POSITIONS_MAX};
+use crate::{context::Context, dts, error_code::Refusal, limits::OFFSET_FETCH_POSITIONS_MAX};
 
 /// First version that asks for several groups.
 const SEVERAL: i16 = 8;
 
 /// First version with an error of the group itself.
 const GROUP_ERROR: i16 = 2;
-
-/// The format whose clients commit their position as metadata.
-const DTS_FORMAT: &str = "dts-avro";
 
 /// Never fails.
 pub(crate) async fn handle(ctx: &Context<'_>, request: OffsetFetchRequest) -> OffsetFetchResponse {
@@ -216,12 +213,9 @@ fn partition(
     let Some(position) = position else {
         return answer;
     };
-    let feed = topic
-        .and_then(|topic| catalog.topic(topic))
-        .and_then(|topic| catalog.feed(topic.feed));
-    let is_dts = feed.is_some_and(|feed| feed.format == DTS_FORMAT);
-    let metadata = if is_dts {
-        dts_checkpoint(&position.metadata)
+    let topic = topic.and_then(|topic| catalog.topic(topic));
+    let metadata = if topic.is_some_and(|topic| dts::is_of_dts(catalog, topic)) {
+        dts::dts_offset_of_metadata(&position.metadata)
     } else {
         &position.metadata
     };
@@ -229,36 +223,4 @@ fn partition(
         .with_committed_offset(position.offset)
         .with_committed_leader_epoch(position.leader_epoch)
         .with_metadata(Some(StrBytes::from_string(metadata.to_owned())))
-}
-
-/// The leading decimal number, if `|` or NUL follows it; else all of it (reference: DTS SDK, `Long.valueOf`).
-fn dts_checkpoint(metadata: &str) -> &str {
-    match metadata.split_once(['|', '\0']) {
-        Some((number, _)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
-            number
-        }
-        Some(_) | None => metadata,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dts_checkpoint_is_the_number_before_a_bar_or_nul_and_all_else_is_as_it_was() {
-        for (metadata, expected) in [
-            ("1700000009", "1700000009"),
-            ("1700000009|x", "1700000009"),
-            ("1700000009\0", "1700000009"),
-            ("1700000009\0|", "1700000009"),
-            ("", ""),
-            ("|x", "|x"),
-            ("a1|x", "a1|x"),
-            ("-5|x", "-5|x"),
-            ("17 |x", "17 |x"),
-        ] {
-            assert_eq!(dts_checkpoint(metadata), expected);
-        }
-    }
 }

@@ -480,14 +480,17 @@ fn a_whole_group_behind_hidden_ones_counts_also_where_no_end_was_noted() {
     let machine = one_file();
     let (mut journal, ..) = machine.open().expect("opens");
     let mut expected = Expected::default();
-    for seed in 1..=3 {
-        append_group(&mut journal, &mut expected, seed);
-    }
+    append_group(&mut journal, &mut expected, 1);
+    let only = counted(1, 2, 3, 400);
+    expected.add(&only);
+    journal.append(at(0), only).expect("appends");
+    journal.commit(at(0), commit(2)).expect("commits");
+    append_group(&mut journal, &mut expected, 3);
     let frames = frames(&machine.disk, 1);
     let mut commits = frames
         .iter()
         .filter(|(_, header)| header.kind == Kind::Commit);
-    // Behind it stands nothing that names what the first groups held.
+    // It names one topic; where the others ended stood in the first one.
     let second = commits.nth(1).expect("there are three").0;
     let damaged = patched(&machine, 1, |bytes| {
         for (at, _) in frames.iter().filter(|(at, _)| *at < second) {

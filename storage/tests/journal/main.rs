@@ -2,6 +2,7 @@
 
 mod append;
 mod damage;
+mod foreign;
 mod full_disk;
 mod house;
 mod power_loss;

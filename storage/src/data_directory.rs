@@ -83,8 +83,8 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Opens the directory, or makes it (mode 0700). Sled's lock is waited for up to a second. A sled that cannot be
-    /// used is moved aside and made again from `catalog.log`, which is told in a line.
+    /// Opens the directory, or makes it (mode 0700). Its lock is waited for half a second, sled's up to a second. A sled
+    /// that cannot be used is moved aside and made again from `catalog.log`, which is told in a line.
     ///
     /// # Errors
     /// [`StorageError::Locked`] if another process has it; [`StorageError::Refused`] where it is not ours to open:

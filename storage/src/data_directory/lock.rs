@@ -5,6 +5,8 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use super::format_file::FORMAT;
@@ -15,6 +17,11 @@ const LOCK: &str = "lock";
 
 /// What a directory without `FORMAT` may hold: what a start that ended early left, or the file system's own.
 const EXPECTED_BEFORE_FORMAT: [&str; 3] = [LOCK, "FORMAT.new", "lost+found"];
+
+/// How often the lock is tried, and how long it is waited in between: half a second in all. A holder may just be on its
+/// way out, or a process that it starts may still have all its descriptors, between fork and exec.
+const ATTEMPTS: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Names that a refusal lists.
 const NAMES_SHOWN: usize = 3;
@@ -27,13 +34,16 @@ pub(super) fn lock(path: &Path) -> Result<File, StorageError> {
     let mut options = OpenOptions::new();
     let options = options.create(true).truncate(false).write(true).mode(0o600);
     let file = options.open(path.join(LOCK)).map_err(at)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StorageError::Locked {
-            path: path.display().to_string(),
-        }),
-        Err(TryLockError::Error(error)) => Err(at(error)),
+    for _ in 0..ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            Err(TryLockError::Error(error)) => return Err(at(error)),
+        }
     }
+    Err(StorageError::Locked {
+        path: path.display().to_string(),
+    })
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

@@ -115,6 +115,25 @@ install_java_client() {
   say "installed Java libraries of tests/$1 (.local/$1)"
 }
 
+# Two lines of Flink, each with the class of tests/flink: .local/flink-LINE, 140 MB each.
+install_flink() {
+  local line version connector home source="$root/tests/flink"
+  while read -r line version connector; do
+    home="$local_dir/flink-$line"
+    if [ "$(cat "$home/complete" 2>/dev/null)" = "$version $connector" ] &&
+      [ -z "$(find "$source" -newer "$home/complete" -type f)" ]; then continue; fi
+    rm -rf "$home"
+    mkdir -p "$home/classes"
+    mvn -q -B -f "$source/pom.xml" "-Dflink.version=$version" "-Dconnector.version=$connector" \
+      dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$home/lib" >"$log" 2>&1 </dev/null ||
+      fail_with_log "Maven could not bring Flink $version"
+    javac -cp "$home/lib/*" -d "$home/classes" "$source"/src/*.java >"$log" 2>&1 ||
+      fail_with_log "javac failed on tests/flink/src"
+    printf '%s' "$version $connector" >"$home/complete"
+    say "installed Flink $version (.local/flink-$line)"
+  done < <(printf '%s\n' "${flink_versions[@]}")
+}
+
 # The broker itself for the benches, its tools for the tests: .local/kafka-VERSION/lib, 54 MB.
 install_kafka() {
   local home="$local_dir/kafka-$kafka_version"

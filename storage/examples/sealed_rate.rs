@@ -15,17 +15,15 @@ use std::{
 };
 
 use headwater_storage::{
-    CatalogChange, CommitGroup, DataDirectory, Feed, FeedLayout, FeedNumber, Instance,
-    InstanceNumber, KeeperEvent, KeeperOptions, Log, NewBatch, Now, SourceKind, StoreOptions,
-    Topic, TopicNumber, catalog::random_id,
+    CommitGroup, DataDirectory, KeeperEvent, KeeperOptions, Log, StoreOptions, TopicNumber,
+    disk::unsynced,
 };
 
-#[path = "start_rate/unsynced.rs"]
-mod unsynced;
+#[path = "common/log.rs"]
+mod common;
 
-type Failure = Box<dyn std::error::Error>;
+use common::{Failure, INSTANCE, batch, catalog, cpu_seconds, now, open_unsynced};
 
-const INSTANCE: InstanceNumber = InstanceNumber(1);
 const BATCH_BYTES: usize = 64 * 1024;
 const FETCH_BYTES: usize = 1 << 20;
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -60,24 +58,17 @@ fn measure(folder: &Path, topics: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-fn now(started: Instant) -> Now {
-    Now {
-        wall_ms: 0,
-        monotonic: started.elapsed(),
-    }
-}
-
 /// A group for each batch, without waiting for the disk.
 fn fill(folder: &Path, topics: u32, total: u64) -> Result<(), Failure> {
     let started = Instant::now();
-    let directory = unsynced::open(folder)?;
-    directory.change(things(topics))?;
+    let directory = open_unsynced(folder)?;
+    directory.change(catalog(topics))?;
     let (mut journal, log, _) = directory.open_journal(INSTANCE, now(started))?;
     let size = if topics == 1 { BATCH_BYTES } else { 4096 };
     let count = total / size as u64;
     for number in 0..count {
         let topic = 1 + u32::try_from(number % u64::from(topics))?;
-        journal.append(now(started), batch(topic, size))?;
+        journal.append(now(started), batch(topic, size, 1))?;
         journal.commit(now(started), CommitGroup::default())?;
     }
     thread::sleep(Duration::from_millis(1100));
@@ -102,21 +93,8 @@ fn fill(folder: &Path, topics: u32, total: u64) -> Result<(), Failure> {
     report("sealing, without rests", bytes, begun, cpu)?;
     keeper.close(now(started))?;
     journal.close()?;
-    unsynced::sync(folder)?;
+    unsynced::sync_all(folder)?;
     Ok(())
-}
-
-fn batch(topic: u32, size: usize) -> NewBatch {
-    let mut bytes = vec![0xA5; size];
-    let behind = u32::try_from(size - 12).unwrap_or(0);
-    bytes[8..12].copy_from_slice(&behind.to_be_bytes());
-    NewBatch {
-        topic: TopicNumber(topic),
-        partition: 0,
-        bytes,
-        record_count: 1,
-        max_timestamp: 1,
-    }
 }
 
 /// All readers read a topic from its start.
@@ -195,51 +173,4 @@ fn report(what: &str, bytes: u64, begun: Instant, cpu: f64) -> Result<(), Failur
     let cpu = (cpu_seconds()? - cpu) / gigabytes;
     println!("  {what}: {gigabytes:.2} GB, {rate:.2} GB/s, {cpu:.2} CPU s/GB");
     Ok(())
-}
-
-/// User and system time of this process.
-fn cpu_seconds() -> Result<f64, Failure> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: f64 = ticks.filter_map(|field| field.parse::<f64>().ok()).sum();
-    Ok(ticks / 100.0)
-}
-
-fn things(topics: u32) -> Vec<CatalogChange> {
-    let mut things = vec![
-        CatalogChange::Instance(Instance {
-            number: INSTANCE,
-            name: "rate".to_owned(),
-            source: SourceKind::Postgresql,
-            created_ms: 0,
-            incarnation: 0,
-            pause: None,
-            gaps: Vec::new(),
-        }),
-        CatalogChange::Feed(Feed {
-            number: FeedNumber(1),
-            instance: INSTANCE,
-            name: "tables".to_owned(),
-            layout: FeedLayout::PerTable,
-            format: "debezium-json".to_owned(),
-            preset: None,
-            key: "primary-key".to_owned(),
-            partitions: 1,
-            prefix: "rate".to_owned(),
-            start_position: Vec::new(),
-        }),
-    ];
-    things.extend((1..=topics).map(|number| {
-        CatalogChange::Topic(Topic {
-            number: TopicNumber(number),
-            id: random_id(),
-            name: format!("rate.{number}"),
-            instance: INSTANCE,
-            feed: FeedNumber(1),
-            table: None,
-            epochs: Topic::first_epoch(),
-        })
-    }));
-    things
 }

@@ -13,17 +13,14 @@ use std::{
 };
 
 use headwater_storage::{
-    CatalogChange, CommitGroup, DataDirectory, Feed, FeedLayout, FeedNumber, Instance,
-    InstanceNumber, Journal, KeeperOptions, NewBatch, Now, SourceKind, StoreOptions, Topic,
-    TopicNumber, catalog::random_id,
+    CommitGroup, DataDirectory, Journal, KeeperOptions, StoreOptions, disk::unsynced,
 };
 
-#[path = "start_rate/unsynced.rs"]
-mod unsynced;
+#[path = "common/log.rs"]
+mod common;
 
-type Failure = Box<dyn std::error::Error>;
+use common::{Failure, INSTANCE, batch, catalog, cpu_seconds, now, open_unsynced};
 
-const INSTANCE: InstanceNumber = InstanceNumber(1);
 const STARTS: usize = 5;
 
 fn main() -> Result<(), Failure> {
@@ -46,18 +43,11 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn now(began: Instant) -> Now {
-    Now {
-        wall_ms: 0,
-        monotonic: began.elapsed(),
-    }
-}
-
 /// Groups of one batch, and no clean stop.
 fn fill(folder: &Path, bytes: u64, batch_bytes: usize) -> Result<(), Failure> {
     let began = Instant::now();
-    let directory = unsynced::open(folder)?;
-    directory.change(things())?;
+    let directory = open_unsynced(folder)?;
+    directory.change(catalog(1))?;
     let (mut journal, ..) = directory.open_journal(INSTANCE, now(began))?;
     let mut written = 0;
     while written < bytes {
@@ -69,22 +59,14 @@ fn fill(folder: &Path, bytes: u64, batch_bytes: usize) -> Result<(), Failure> {
         }
     }
     drop((journal, directory));
-    unsynced::sync(folder)?;
+    unsynced::sync_all(folder)?;
     println!("  filled in {:?}", began.elapsed());
     Ok(())
 }
 
 fn append(journal: &mut Journal, batch_bytes: usize, began: Instant) -> Result<(), Failure> {
-    let mut bytes = vec![0xA5; batch_bytes];
-    let behind = u32::try_from(batch_bytes - 12)?;
-    bytes[8..12].copy_from_slice(&behind.to_be_bytes());
-    let batch = NewBatch {
-        topic: TopicNumber(1),
-        partition: 0,
-        bytes,
-        record_count: u32::try_from(batch_bytes / 460)?,
-        max_timestamp: 1,
-    };
+    let records = u32::try_from(batch_bytes / 460)?;
+    let batch = batch(1, batch_bytes, records);
     journal.append(now(began), batch)?;
     journal.commit(now(began), CommitGroup::default())?;
     Ok(())
@@ -92,7 +74,7 @@ fn append(journal: &mut Journal, batch_bytes: usize, began: Instant) -> Result<(
 
 fn seal(folder: &Path) -> Result<(), Failure> {
     let began = Instant::now();
-    let directory = unsynced::open(folder)?;
+    let directory = open_unsynced(folder)?;
     let (journal, log, _) = directory.open_journal(INSTANCE, now(began))?;
     let options = KeeperOptions {
         seal_bytes_per_second: u64::MAX,
@@ -106,7 +88,7 @@ fn seal(folder: &Path) -> Result<(), Failure> {
         }
     }
     drop((journal, keeper, directory));
-    unsynced::sync(folder)?;
+    unsynced::sync_all(folder)?;
     println!("  sealed in {:?}", began.elapsed());
     Ok(())
 }
@@ -133,46 +115,12 @@ fn start(folder: &Path) -> Result<(), Failure> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find(|line| line.starts_with("VmHWM"));
     println!(
-        "{started:?}, {opened:?} of it for the directory; {}; {} files, {} sealed, {} bytes written again",
+        "{started:?}, {opened:?} of it for the directory; {:.2} CPU s; {}; {} files, {} sealed, {} bytes written again",
+        cpu_seconds()?,
         peak.unwrap_or_default(),
         stats.files,
         stats.sealed_files,
         recovered.rewritten_bytes
     );
     std::process::exit(0)
-}
-
-fn things() -> Vec<CatalogChange> {
-    vec![
-        CatalogChange::Instance(Instance {
-            number: INSTANCE,
-            name: "rate".to_owned(),
-            source: SourceKind::Postgresql,
-            created_ms: 0,
-            incarnation: 0,
-            pause: None,
-            gaps: Vec::new(),
-        }),
-        CatalogChange::Feed(Feed {
-            number: FeedNumber(1),
-            instance: INSTANCE,
-            name: "tables".to_owned(),
-            layout: FeedLayout::PerTable,
-            format: "debezium-json".to_owned(),
-            preset: None,
-            key: "primary-key".to_owned(),
-            partitions: 1,
-            prefix: "rate".to_owned(),
-            start_position: Vec::new(),
-        }),
-        CatalogChange::Topic(Topic {
-            number: TopicNumber(1),
-            id: random_id(),
-            name: "rate.1".to_owned(),
-            instance: INSTANCE,
-            feed: FeedNumber(1),
-            table: None,
-            epochs: Topic::first_epoch(),
-        }),
-    ]
 }

@@ -1,11 +1,12 @@
 //! The disk as the journal and `catalog.log` see it: a directory of files, written at positions, synced.
 //!
 //! Two implementations: `real` (the operating system) and `model` (the tests' disk: loses unsynced writes and
-//! directory entries at a power cut, tears writes, flips bits, fails syncs, fills up). Synchronous. Names are
+//! directory entries at a power cut, tears writes, flips bits, fails syncs, fills up). `unsynced` is `real` for benches. Synchronous. Names are
 //! relative paths with `/`, at most two levels.
 
 pub mod model;
 pub mod real;
+pub mod unsynced;
 
 use std::{fmt, io, sync::Arc};
 

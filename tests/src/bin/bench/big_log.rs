@@ -5,7 +5,6 @@
 //! and again, in batches and groups of the shape that is asked for. The source's position stays where it is, so
 //! headwater goes on behind them as if it had captured them.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use headwater_protocol::batch::{BatchBuilder, BatchHeader, RecordBatch, records};
 use headwater_storage::catalog::random_id;
-use headwater_storage::disk::real::RealDisk;
-use headwater_storage::disk::{SegmentFile, SegmentStore};
+use headwater_storage::disk::SegmentStore;
+use headwater_storage::disk::unsynced::Unsynced;
 use headwater_storage::meta::MetaStore;
 use headwater_storage::meta::sled_meta::SledMeta;
 use headwater_storage::{
@@ -114,7 +113,7 @@ impl BigLog {
     pub(crate) fn fill(&self, bytes: u64, shape: Shape) -> Result<Vec<String>, Failure> {
         let path = self.data.path().join("data");
         let began = Instant::now();
-        let disk: Arc<dyn SegmentStore> = Arc::new(Unsynced(RealDisk::open(&path)?));
+        let disk: Arc<dyn SegmentStore> = Arc::new(Unsynced::open(&path)?);
         let meta: Arc<dyn MetaStore> = Arc::new(SledMeta::open(&path.join("meta"))?);
         let directory = DataDirectory::open_on(disk, meta, &StoreOptions::default())?;
         let topics = self.topics(&directory, shape.topics)?;
@@ -277,61 +276,4 @@ fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
-}
-
-/// The real disk, without waiting for it: everything is synced once, at the end.
-struct Unsynced<T: ?Sized>(T);
-
-impl<T: ?Sized> fmt::Debug for Unsynced<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a disk that is synced later")
-    }
-}
-
-impl SegmentStore for Unsynced<RealDisk> {
-    fn create(&self, name: &str, zeros: u64) -> io::Result<Arc<dyn SegmentFile>> {
-        Ok(Arc::new(Unsynced(self.0.create(name, zeros)?)))
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
-        Ok(Arc::new(Unsynced(self.0.open(name)?)))
-    }
-
-    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        self.0.list(folder)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-
-    fn create_folder(&self, folder: &str) -> io::Result<()> {
-        self.0.create_folder(folder)
-    }
-
-    fn sync_directory(&self, folder: &str) -> io::Result<()> {
-        self.0.sync_directory(folder)
-    }
-}
-
-impl SegmentFile for Unsynced<Arc<dyn SegmentFile>> {
-    fn write_at(&self, position: u64, slices: &[&[u8]]) -> io::Result<()> {
-        self.0.write_at(position, slices)
-    }
-
-    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(position, buffer)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        self.0.length()
-    }
 }

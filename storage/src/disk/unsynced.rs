@@ -1,39 +1,38 @@
-//! The real disk, without waiting for it while it is filled.
+//! The real disk without its syncs, for benches that make logs of gigabytes: they fill them in seconds and sync once
+//! behind. Not for production: nothing is durable before [`sync_all`].
 
 use std::{fmt, fs::File, io, path::Path, sync::Arc};
 
-use headwater_storage::{
-    DataDirectory, StoreOptions,
-    disk::{SegmentFile, SegmentStore, real::RealDisk},
-    meta::{MetaStore, sled_meta::SledMeta},
-};
+use super::{SegmentFile, SegmentStore, real::RealDisk};
 
-use super::Failure;
+/// A disk, or a file of it, whose `sync` does nothing.
+pub struct Unsynced<T: ?Sized>(T);
 
-pub(crate) fn open(folder: &Path) -> Result<DataDirectory, Failure> {
-    let disk: Arc<dyn SegmentStore> = Arc::new(Unsynced(RealDisk::open(folder)?));
-    let meta: Arc<dyn MetaStore> = Arc::new(SledMeta::open(&folder.join("meta"))?);
-    Ok(DataDirectory::open_on(
-        disk,
-        meta,
-        &StoreOptions::default(),
-    )?)
+impl Unsynced<RealDisk> {
+    /// The existing directory `root`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        RealDisk::open(root).map(Self)
+    }
 }
 
-/// Everything below `folder`.
-pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+/// Everything below `folder`, to the disk.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_all(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            sync(&path)?;
+            sync_all(&path)?;
         } else {
             File::open(path)?.sync_all()?;
         }
     }
     Ok(())
 }
-
-struct Unsynced<T: ?Sized>(T);
 
 impl<T: ?Sized> fmt::Debug for Unsynced<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -79,6 +79,10 @@ pub trait SegmentFile: fmt::Debug + Send + Sync {
     /// What the system says.
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Says that `length` bytes from `position` on will be read soon, in any order with others: they may be fetched
+    /// meanwhile. Only a hint.
+    fn will_need(&self, _position: u64, _length: u64) {}
+
     /// Makes everything written so far durable (`fdatasync`). An error is final: the kernel may call the
     /// lost pages clean, so the caller poisons itself and never calls again.
     ///

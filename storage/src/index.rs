@@ -26,6 +26,12 @@ use crate::{
 
 /// Bytes of a topic's batches between two index entries of a footer.
 pub(crate) const INDEX_SPACING_BYTES: u64 = 64 * 1024;
+/// Bytes of the file between two index entries of a topic that has little in it: else its readers would walk the headers of
+/// all others.
+pub(crate) const INDEX_DISTANCE_BYTES: u64 = 128 * 1024;
+/// So many entries made for [`INDEX_DISTANCE_BYTES`] double it, again and again: a file of tiny batches of thousands of
+/// topics would have one for each batch. At a distance of 64 MiB they are ten times as many, some 5 MB.
+pub(crate) const DISTANT_ENTRIES: u64 = 16 * 1024;
 
 /// A data frame that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +75,8 @@ pub(crate) struct FileIndex {
     commits: EncodedCommits,
     /// Bytes of the topic blocks and commit entries.
     bytes: u64,
+    /// Index entries that are there for [`INDEX_DISTANCE_BYTES`].
+    distant: u64,
 }
 
 impl FileIndex {
@@ -101,8 +109,13 @@ impl FileIndex {
                 entries: Vec::new(),
             }
         });
-        let last = topic.entries.last().map(|entry| entry.run_position);
-        if last.is_none_or(|last| topic.bytes - last >= INDEX_SPACING_BYTES) {
+        let last = topic.entries.last();
+        let is_spaced =
+            last.is_none_or(|last| topic.bytes - last.run_position >= INDEX_SPACING_BYTES);
+        let distance = distance_after(self.distant);
+        let is_distant = last.is_some_and(|last| frame.position - last.position >= distance);
+        if is_spaced || is_distant {
+            self.distant += u64::from(!is_spaced);
             self.bytes += INDEX_ENTRY_BYTES;
             topic.entries.push(FooterEntry {
                 base_offset: frame.base_offset,
@@ -144,6 +157,12 @@ impl FileIndex {
     pub(crate) fn topics(&self) -> impl Iterator<Item = &FooterTopic> {
         self.topics.values()
     }
+}
+
+/// Bytes of the file behind which a topic gets an entry, when there are so many for that.
+fn distance_after(distant: u64) -> u64 {
+    let doublings = u32::try_from(distant / DISTANT_ENTRIES).unwrap_or(u32::MAX);
+    INDEX_DISTANCE_BYTES.saturating_mul(2u64.saturating_pow(doublings))
 }
 
 #[cfg(test)]

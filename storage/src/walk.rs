@@ -91,9 +91,21 @@ impl<'f> Walker<'f> {
         self.identity
     }
 
-    /// Goes on at `position`, where a frame starts.
-    pub(crate) fn jump(&mut self, position: u64) {
+    /// Where the next frame is looked for.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Tells the disk that `bytes` from `position` on will be wanted.
+    pub(crate) fn announce(&self, position: u64, bytes: u64) {
+        let bytes = bytes.min(self.end.saturating_sub(position));
+        self.file.will_need(position, bytes);
+    }
+
+    /// Goes on at `position`, where a frame starts. `bytes`: how much of the file from there on is probably wanted.
+    pub(crate) fn jump(&mut self, position: u64, bytes: usize) {
         self.position = position;
+        self.window.read_once(bytes);
     }
 
     /// The next frame, gap, or the end; after the end, the end again.
@@ -241,6 +253,8 @@ pub(crate) struct Window {
     bytes: Vec<u8>,
     start: u64,
     capacity: usize,
+    /// How much the next read takes, and no later one.
+    once: usize,
 }
 
 impl Window {
@@ -251,7 +265,13 @@ impl Window {
             bytes: Vec::new(),
             start: 0,
             capacity: capacity.max(HEADER_BYTES),
+            once: usize::MAX,
         }
+    }
+
+    /// The next read takes no more than `bytes` where that is enough.
+    fn read_once(&mut self, bytes: usize) {
+        self.once = bytes;
     }
 
     /// What is there from `position` on: at least `count` bytes (at most the window), fewer only at the file's end.
@@ -263,7 +283,8 @@ impl Window {
     ) -> io::Result<&[u8]> {
         if self.from(position).len() < count {
             let mut bytes = std::mem::take(&mut self.bytes);
-            bytes.resize(self.capacity, 0);
+            let once = std::mem::replace(&mut self.once, usize::MAX);
+            bytes.resize(once.max(count).min(self.capacity), 0);
             let read = read_full(file, position, &mut bytes)?;
             bytes.truncate(read);
             self.bytes = bytes;

@@ -7,10 +7,13 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
+    num::NonZeroU64,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use rustix::fs::Advice;
 
 use super::{SegmentFile, SegmentStore};
 
@@ -205,6 +208,13 @@ impl SegmentFile for RealFile {
                 result => return result,
             }
         }
+    }
+
+    fn will_need(&self, position: u64, length: u64) {
+        let length = NonZeroU64::new(length);
+        let hint = rustix::fs::fadvise(&self.file, position, length, Advice::WillNeed);
+        // What is not fetched ahead is read when it is wanted.
+        hint.unwrap_or(());
     }
 
     fn sync(&self) -> io::Result<()> {

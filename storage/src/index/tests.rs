@@ -135,3 +135,46 @@ fn the_footers_entries_replace_the_exact_ones_and_find_the_same_batches_or_earli
     };
     assert_eq!(first_base(&by_time), 40);
 }
+
+/// The index of a file in which `topics` topics take batches of `length` bytes by turns.
+fn by_turns(topics: u32, length: u32, file_bytes: u64) -> FileIndex {
+    let mut index = FileIndex::default();
+    let step = frame_bytes(u64::from(length));
+    for number in 0..file_bytes / step {
+        let round = i64::try_from(number / u64::from(topics)).expect("few");
+        let topic = 1 + u32::try_from(number % u64::from(topics)).expect("below a u32");
+        index.add_data(&IndexedFrame {
+            topic: TopicNumber(topic),
+            position: number * step,
+            ..frame(1, round, length, 0, 0)
+        });
+    }
+    index
+}
+
+#[test]
+fn a_topic_among_hundreds_has_an_index_entry_for_each_batch() {
+    let index = by_turns(200, 8192, 64 << 20);
+    for topic in index.topics() {
+        assert_eq!(topic.entries.len(), topic.batches as usize);
+    }
+    // One that is alone has them by its own bytes only.
+    let alone = by_turns(1, 8192, 64 << 20);
+    let topic = alone.topics().next().expect("a topic");
+    assert_eq!(topic.entries.len(), topic.batches.div_ceil(8) as usize);
+}
+
+#[test]
+fn tiny_batches_of_thousands_of_topics_do_not_fill_the_index() {
+    let index = by_turns(20_000, 136, 64 << 20);
+    let batches: u32 = index.topics().map(|topic| topic.batches).sum();
+    let entries: usize = index.topics().map(|topic| topic.entries.len()).sum();
+    assert!(batches > 330_000, "{batches}");
+    let most = 20_000 + 10 * usize::try_from(DISTANT_ENTRIES).expect("small");
+    assert!(entries < most, "{entries} entries");
+    assert_eq!(
+        index.footer_bytes(0),
+        frame_bytes(index.footer(0, 0, 0).len() as u64),
+        "what is kept free is what the footer takes"
+    );
+}

@@ -1,7 +1,7 @@
 //! The visible part of one topic over all files: what readers search.
 //!
-//! Of the open journal file every frame, of finished ones the entries of their footers, one each 64 KiB of the topic
-//! (between two entries a reader walks frame headers), of sealed segments only where the topic's own index is: 16
+//! Of the open journal file every frame, of finished ones the entries of their footers, one each 64 KiB of the topic and
+//! each 128 KiB of the file (between two entries a reader walks frame headers), of sealed segments only where the topic's own index is: 16
 //! segments a GiB, below 100 bytes each.
 
 use super::{FooterEntry, FooterTopic, IndexedFrame};

@@ -21,9 +21,6 @@ use super::{
 };
 use crate::{config::FeedConfig, stop::stopped};
 
-/// How long to wait for the source before the durable end is noted.
-const IDLE_NOTE: Duration = Duration::from_secs(1);
-
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -42,8 +39,6 @@ pub(super) struct Writer {
     /// What the open group has appended: bytes and records by topic.
     appended: HashMap<TopicNumber, u64>,
     records: u64,
-    /// Whether the durable end moved since it was noted.
-    unnoted: bool,
 }
 
 /// What became of what the source handed over.
@@ -64,7 +59,7 @@ enum Waited {
 /// What to do next.
 enum Step {
     Take(Captured),
-    /// Nothing came for a while.
+    /// Nothing came before the durable end has to be noted.
     Idle,
     /// The source has ended for good; its status says why.
     SourceEnded,
@@ -92,7 +87,6 @@ impl Writer {
             last_sync: None,
             appended: HashMap::new(),
             records: 0,
-            unnoted: false,
         }
     }
 
@@ -125,11 +119,9 @@ impl Writer {
                     if self.take(captured, runtime)? == Taken::Stopping {
                         return self.close(runtime);
                     }
-                }
-                Step::Idle => {
                     self.note_durable_end()?;
-                    self.unnoted = false;
                 }
+                Step::Idle => self.note_durable_end()?,
                 Step::SourceEnded => {
                     self.note_durable_end()?;
                     self.source_ended = true;
@@ -158,7 +150,8 @@ impl Writer {
     async fn step(&mut self) -> Step {
         let mut stop = self.surroundings.stop.clone();
         let space = self.surroundings.space.clone();
-        let (unnoted, ended) = (self.unnoted, self.source_ended);
+        let note_due = self.journal.note_due_in(self.surroundings.clock.now());
+        let ended = self.source_ended;
         let source = &mut self.source;
         let next = async {
             let next = async {
@@ -167,10 +160,10 @@ impl Writer {
                 }
                 source.next().await
             };
-            if !unnoted {
-                return Ok(next.await);
+            match note_due {
+                None => Ok(next.await),
+                Some(rest) => timeout(rest, next).await,
             }
-            timeout(IDLE_NOTE, next).await
         };
         tokio::select! {
             biased;
@@ -324,9 +317,7 @@ impl Writer {
             .committed(std::mem::take(&mut self.records), took);
         // Last, so that what is confirmed is counted.
         self.source.confirm(&commit.position);
-        self.unnoted = true;
         self.journal.roll_if_due(clock.now())?;
-        self.note_durable_end()?;
         Ok(Taken::Done)
     }
 

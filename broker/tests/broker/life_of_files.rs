@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use headwater::config::{RetentionLimits, StorageConfig};
+use headwater_capture::Captured;
 use headwater_protocol::batch::records;
 use headwater_storage::{LogStats, check};
 use tempfile::TempDir;
@@ -119,7 +120,7 @@ async fn until(harness: &Harness, what: &str, is_so: impl Fn(LogStats) -> bool) 
     panic!("{what}: {:?}", stats(harness));
 }
 
-/// All is sealed but the newest two files, and the one before them where the durable end was last noted in it.
+/// All is sealed but the newest two files, and the one before them where it ends inside a group.
 async fn until_sealed(harness: &Harness) {
     until(harness, "not sealed", |stats| {
         stats.sealed_files > 2 && stats.sealed_files + 3 >= stats.files
@@ -163,6 +164,26 @@ fn flip(path: &PathBuf, at: usize) {
     // In place: the broker may have the file open.
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &bytes[at..=at], at as u64).unwrap();
+}
+
+/// A file is sealed when two newer ones have the noted durable end behind their beginning: it has to be noted in time also
+/// where nothing is committed any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_sealed_while_the_source_says_things_that_commit_nothing() {
+    let mut harness = Harness::start_with(small()).await;
+    for files in 4..8 {
+        while stats(&harness).files < files {
+            harness.commit_one(ORDERS_KEY, BASE, 6_000).await;
+        }
+        let mut rounds = 0;
+        while stats(&harness).sealed_files + 2 < files {
+            assert!(rounds < 300, "not sealed: {:?}", stats(&harness));
+            rounds += 1;
+            let captured = &harness.feeder.captured;
+            captured.send(Captured::Rewind).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

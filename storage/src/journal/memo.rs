@@ -139,11 +139,15 @@ impl Memo {
         Ok(())
     }
 
-    fn is_due(&self, end: DurableEnd, at: Duration) -> bool {
-        self.noted.is_none_or(|(noted, noted_at)| {
-            let is_late = at.saturating_sub(noted_at) >= NOTE_INTERVAL;
-            noted != end && (is_late || noted.is_far_before(end))
-        })
+    /// How long after `at` it has to be noted that the journal is durable up to `end`; `None`: it is noted.
+    fn due_in(&self, end: DurableEnd, at: Duration) -> Option<Duration> {
+        match self.noted {
+            Some((noted, _)) if noted == end => None,
+            Some((noted, noted_at)) if !noted.is_far_before(end) => {
+                Some(NOTE_INTERVAL.saturating_sub(at.saturating_sub(noted_at)))
+            }
+            Some(_) | None => Some(Duration::ZERO),
+        }
     }
 }
 
@@ -163,10 +167,16 @@ impl Journal {
     /// As [`Journal::commit`]: where the meta store fails, nothing goes on.
     pub fn note_durable_end(&mut self, now: Now) -> Result<(), StorageError> {
         self.check_writable()?;
-        if self.memo.is_due(self.durable, now.monotonic) {
+        if self.note_due_in(now) == Some(Duration::ZERO) {
             self.note(self.durable, now.monotonic)?;
         }
         Ok(())
+    }
+
+    /// How long [`Journal::note_durable_end`] may wait from now on; `None`: until the next commit.
+    #[must_use]
+    pub fn note_due_in(&self, now: Now) -> Option<Duration> {
+        self.memo.due_in(self.durable, now.monotonic)
     }
 
     /// A clean stop: an unfinished group is taken back, and the durable end noted as the end of everything.
@@ -242,19 +252,19 @@ mod tests {
         let meta = Arc::new(crate::meta::memory::MemoryMeta::new());
         let mut memo = Memo::new(meta, InstanceNumber(1));
         let noted_at = Duration::from_secs(9);
-        assert!(memo.is_due(end(3, 100), noted_at), "nothing is noted yet");
+        let now = Some(Duration::ZERO);
+        assert_eq!(memo.due_in(end(3, 100), noted_at), now, "nothing is noted");
         memo.note(end(3, 100), noted_at).expect("notes");
+        assert_eq!(memo.due_in(end(3, 100), noted_at * 2), None, "it is noted");
         let soon = noted_at + Duration::from_millis(1);
-        assert!(!memo.is_due(end(3, 100), noted_at * 2), "it is noted");
-        assert!(!memo.is_due(end(3, 200), soon));
-        assert!(memo.is_due(end(3, 200), noted_at + NOTE_INTERVAL));
-        assert!(!memo.is_due(end(3, NOTE_BYTES + 99), soon));
-        assert!(memo.is_due(end(3, NOTE_BYTES + 100), soon));
-        assert!(
-            !memo.is_due(end(4, 100), soon),
-            "a new file alone is nothing"
-        );
-        assert!(memo.is_due(end(4, NOTE_BYTES), soon));
-        assert!(memo.is_due(end(5, 100), soon));
+        let later = Some(Duration::from_millis(999));
+        assert_eq!(memo.due_in(end(3, 200), soon), later);
+        assert_eq!(memo.due_in(end(3, 200), noted_at + NOTE_INTERVAL), now);
+        assert_eq!(memo.due_in(end(3, 200), noted_at * 2), now, "overdue");
+        assert_eq!(memo.due_in(end(3, NOTE_BYTES + 99), soon), later);
+        assert_eq!(memo.due_in(end(3, NOTE_BYTES + 100), soon), now);
+        assert_eq!(memo.due_in(end(4, 100), soon), later, "only a new file");
+        assert_eq!(memo.due_in(end(4, NOTE_BYTES), soon), now);
+        assert_eq!(memo.due_in(end(5, 100), soon), now);
     }
 }

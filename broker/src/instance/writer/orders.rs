@@ -121,7 +121,6 @@ impl Writer {
         };
         let directory = &self.surroundings.directory;
         resync::begin((directory, &mut self.journal), stored, &gap, clock.now())?;
-        self.unnoted = true;
         warn!(
             instance = self.instance,
             from = position::shown(&gap.from),

@@ -14,7 +14,7 @@ use std::{
 use headwater_storage::{
     CommitGroup, InstanceNumber, Journal, JournalOptions, JournalSetup, LeaderEpoch, Log, NewBatch,
     Now, PositionChange, Recovered, TopicEpochs, TopicNumber,
-    disk::{SegmentStore, real::RealDisk},
+    disk::{SegmentFile, SegmentStore, real::RealDisk},
     meta::{MetaStore, memory::MemoryMeta},
 };
 
@@ -61,9 +61,29 @@ fn open(
     Ok(Journal::open(setup, Now::default())?)
 }
 
-/// The same writes without a journal.
+/// The same writes without a journal, into a new file of zeros and then into the same file again: what it costs that a
+/// journal file is not used twice.
 fn bare(disk: &dyn SegmentStore, size: usize, groups: usize) -> Result<(), Failure> {
-    let file = disk.create("bare", ((size + 256) * groups) as u64)?;
+    let (start, cpu) = (Instant::now(), cpu_seconds()?);
+    let length = (size + 256) * groups;
+    let file = disk.create("bare", length as u64)?;
+    println!(
+        "{size:>7} B groups: zeros: {:.1} MB/s, {:.2} CPU s/GB",
+        megabytes(length) / start.elapsed().as_secs_f64(),
+        (cpu_seconds()? - cpu) / (megabytes(length) / 1000.0)
+    );
+    for what in ["into zeros", "into a used file"] {
+        write_and_sync(file.as_ref(), (size, groups), what)?;
+    }
+    disk.remove("bare")?;
+    Ok(())
+}
+
+fn write_and_sync(
+    file: &dyn SegmentFile,
+    (size, groups): (usize, usize),
+    what: &str,
+) -> Result<(), Failure> {
     let bytes = vec![7; size + 256];
     let mut times = Vec::with_capacity(groups);
     let start = Instant::now();
@@ -73,8 +93,8 @@ fn bare(disk: &dyn SegmentStore, size: usize, groups: usize) -> Result<(), Failu
         file.sync()?;
         times.push(before.elapsed());
     }
-    report("bare write and sync", size, start.elapsed(), &mut times);
-    disk.remove("bare")?;
+    let what = format!("bare write and sync {what}");
+    report(&what, size, start.elapsed(), &mut times);
     Ok(())
 }
 
@@ -164,4 +184,13 @@ fn report(what: &str, size: usize, took: Duration, times: &mut [Duration]) {
 
 fn megabytes(bytes: usize) -> f64 {
     f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0
+}
+
+/// User and system time of this process, seconds to 10 ms.
+fn cpu_seconds() -> Result<f64, Failure> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: f64 = ticks.filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks / 100.0)
 }

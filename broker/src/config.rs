@@ -20,7 +20,7 @@ use headwater_capture::{
 };
 use headwater_protocol::batch::Compression;
 pub use headwater_storage::RetentionLimits;
-use headwater_storage::{JournalOptions, KeeperOptions, ballast::BALLAST_BYTES};
+use headwater_storage::{GroupMode, JournalOptions, KeeperOptions, ballast::BALLAST_BYTES};
 
 pub use self::{
     advertised::Advertised,
@@ -127,6 +127,8 @@ pub struct GroupConfig {
     pub id: String,
     /// First part of the SASL user name.
     pub account: String,
+    /// What a second consumer is told; `None`: as it is, `exclusive` for a new group.
+    pub mode: Option<GroupMode>,
     /// In clear, until its verifiers are derived.
     pub password: String,
 }
@@ -138,6 +140,7 @@ impl fmt::Debug for GroupConfig {
             .field("name", &self.name)
             .field("id", &self.id)
             .field("account", &self.account)
+            .field("mode", &self.mode)
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,8 @@
-//! Groups that the configuration names: made if they are missing, given the password if it is another. All else that
-//! differs is an error, since a group's name, account and instance are fixed when it is made.
+//! Groups that the configuration names: made if they are missing, given the password and the mode if these are others.
+//! All else that differs is an error, since a group's name, account and instance are fixed when it is made.
 
 use headwater_storage::{Group, GroupMode};
+use tracing::info;
 
 use super::{GroupError, GroupService, NewGroup};
 use crate::{
@@ -28,7 +29,7 @@ impl GroupService {
             Some(there) => {
                 let there = Group::clone(there);
                 self.compare(instance, &wanted, &there)?;
-                self.renew_password(there, wanted.password).await
+                self.renew(there, wanted).await
             }
         };
         done.map_err(|error| {
@@ -45,7 +46,7 @@ impl GroupService {
             account: wanted.account,
             verifiers: verifiers(&wanted.password).await?,
             password: wanted.password,
-            mode: GroupMode::Exclusive,
+            mode: wanted.mode.unwrap_or(GroupMode::Exclusive),
         };
         self.create(new, WHO).await.map(drop)
     }
@@ -74,6 +75,14 @@ impl GroupService {
             wanted.name,
             differing.join(", ")
         ))
+    }
+
+    async fn renew(&self, there: Group, wanted: GroupConfig) -> Result<(), GroupError> {
+        if let Some(mode) = wanted.mode.filter(|mode| *mode != there.mode) {
+            self.set_mode(&there.id, mode).await?;
+            info!(group = there.id, ?mode, "mode of the configuration file");
+        }
+        self.renew_password(there, wanted.password).await
     }
 
     async fn renew_password(&self, there: Group, password: String) -> Result<(), GroupError> {

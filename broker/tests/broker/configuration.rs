@@ -4,6 +4,7 @@ use std::{io::Write, net::SocketAddr, time::Duration};
 
 use headwater::config::{Advertised, SourceConfig, file};
 use headwater_capture::FeedFormat;
+use headwater_storage::GroupMode;
 use tempfile::NamedTempFile;
 
 fn file_with(text: &str) -> NamedTempFile {
@@ -351,12 +352,13 @@ fn groups_are_read_and_their_mistakes_told_without_the_password() {
     };
     let file = with(
         "groups_max = 3",
-        &group("Order sync", "id = \"orders\"", password),
+        &group("Order sync", "id = \"orders\"\nmode = \"reject\"", password),
     );
     let loaded = file::load(file.path()).unwrap();
     let [shop] = loaded.broker.instances.try_into().unwrap();
     assert_eq!((shop.groups_max, shop.groups.len()), (3, 1));
     assert_eq!(shop.groups[0].id, "orders");
+    assert_eq!(shop.groups[0].mode, Some(GroupMode::Reject));
     assert!(!format!("{:?}", shop.groups).contains("Secret12"));
     let plain = with("", &group("Order sync", "", password));
     let [shop] = file::load(plain.path())
@@ -379,6 +381,11 @@ fn groups_are_read_and_their_mistakes_told_without_the_password() {
             "did you mean `account`",
         ),
         ("", twice, "twice"),
+        (
+            "",
+            group("a", "mode = \"shared\"", password),
+            "expected `exclusive` or `reject`",
+        ),
         ("", group("a", "", weak), "8 to 32"),
         (
             "",

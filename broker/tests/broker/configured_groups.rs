@@ -1,9 +1,12 @@
 //! Groups that the configuration names.
 
 use headwater::config::GroupConfig;
-use headwater_storage::GroupEvent;
+use headwater_storage::{GroupEvent, GroupMode};
 
-use crate::harness::{Harness, Settings, start_on};
+use crate::{
+    groups_wire::{become_active, join},
+    harness::{Harness, Settings, start_on},
+};
 
 fn orders(account: &str, password: &str) -> Settings {
     Settings {
@@ -11,6 +14,7 @@ fn orders(account: &str, password: &str) -> Settings {
             name: "Order sync".to_owned(),
             id: "orders".to_owned(),
             account: account.to_owned(),
+            mode: None,
             password: password.to_owned(),
         }],
         ..Settings::default()
@@ -71,4 +75,27 @@ async fn a_configured_group_that_differs_or_breaks_a_rule_is_named() {
             assert!(line.contains(part), "{line}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mode_of_a_configured_group_follows_the_file_where_the_file_has_one() {
+    let with = |mode| {
+        let mut settings = orders("team", "Secret12");
+        settings.groups[0].mode = mode;
+        settings
+    };
+    let mut harness = Harness::start_with(with(Some(GroupMode::Reject))).await;
+    for (next, told) in [
+        (None, "reject"),
+        (Some(GroupMode::Exclusive), "reject"),
+        (None, "exclusive"),
+        (Some(GroupMode::Reject), "exclusive"),
+    ] {
+        let there = harness.broker.groups().show("orders").await.unwrap();
+        assert_eq!(there.mode, told, "before {next:?}");
+        harness = restarted(harness, with(next)).await;
+    }
+    let mut client = harness.client().await;
+    become_active(&mut client, "orders").await;
+    assert_eq!(join(&mut client, "orders", "").await.error_code, 81);
 }

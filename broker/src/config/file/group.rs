@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use headwater_storage::catalog::group_rules::{GROUPS_PER_INSTANCE, check_password, default_id};
+use headwater_storage::{
+    GroupMode,
+    catalog::group_rules::{GROUPS_PER_INSTANCE, check_password, default_id},
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -21,6 +24,7 @@ pub(super) struct FileGroup {
     name: Spanned<String>,
     id: Option<Spanned<String>>,
     account: Spanned<String>,
+    mode: Option<GroupMode>,
     password: Spanned<PasswordFrom>,
 }
 
@@ -67,6 +71,7 @@ impl Checker<'_> {
             name: name.clone(),
             id,
             account: group.account.get_ref().clone(),
+            mode: group.mode,
         })
     }
 

@@ -67,5 +67,9 @@ pub(crate) const CANDIDATE_WAIT: Duration = Duration::from_secs(10);
 /// An assignment that is longer is answered and not kept, bytes: tools then show none, and nothing else changes.
 pub(crate) const ASSIGNMENT_BYTES_KEPT: usize = 32 << 10;
 
+/// What members say when they join (subscription, user data of their assignor) is kept for tools, of all members of a
+/// group together so much, bytes; tools see nothing of a member whose metadata do not fit.
+pub(crate) const METADATA_BYTES_KEPT: usize = 8 << 10;
+
 /// The protocol type of consumers. Others (Connect workers) need a barrier and are refused.
 pub(crate) const CONSUMER: &str = "consumer";

@@ -5,7 +5,8 @@
 //! Behaviour
 //! - an unknown group: state Dead; v6+ GROUP_ID_NOT_FOUND (KIP-1043)
 //! - a group that is named twice is answered once
-//! - members' metadata are not kept: empty. Authorized operations are not told (-2^31)
+//! - members' metadata are what they said when they joined: empty where that is not kept (long, or from before a start
+//!   of the broker). Authorized operations are not told (-2^31)
 //!
 //! Versions
 //! - v1 throttle_time_ms; v3 authorized operations (KIP-430); v4 static members (KIP-345); v5 flexible; v6 error message
@@ -89,5 +90,6 @@ fn member(ctx: &Context<'_>, member: MemberView) -> DescribedGroupMember {
         .with_client_id(StrBytes::from_string(member.client_id))
         // As Kafka writes it: Java's InetAddress.
         .with_client_host(StrBytes::from_string(format!("/{}", member.client_host)))
+        .with_member_metadata(member.metadata)
         .with_member_assignment(member.assignment)
 }

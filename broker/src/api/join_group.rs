@@ -71,6 +71,7 @@ async fn join(ctx: &Context<'_>, request: &JoinGroupRequest) -> Result<Joined, R
         rebalance_timeout_ms: request.rebalance_timeout_ms,
         protocol_type: &request.protocol_type,
         protocol: first.map_or("", |protocol| shortened(&protocol.name)),
+        metadata: first.map_or(&[], |protocol| &protocol.metadata),
         knows_pending: ctx.version >= KNOWS_PENDING,
         fresh_id: &fresh_id,
     };

@@ -93,6 +93,8 @@ pub(crate) struct MemberView {
     pub(crate) software: String,
     /// Wall clock, ms.
     pub(crate) since_ms: i64,
+    /// Empty where they are not kept.
+    pub(crate) metadata: Bytes,
     /// Empty where none is kept.
     pub(crate) assignment: Bytes,
 }
@@ -127,6 +129,7 @@ impl Coordinator {
             session_timeout: millis(active.session_timeout_ms),
             rebalance_timeout: millis(active.rebalance_timeout_ms),
             protocol: active.protocol.clone(),
+            metadata: Bytes::new(),
             generation: self.generation,
             expires: now,
             since_ms: active.since_ms,
@@ -272,6 +275,7 @@ impl Coordinator {
             client_host: member.client_host.clone(),
             software: member.software.clone(),
             since_ms: member.since_ms,
+            metadata: member.metadata.clone(),
             assignment,
         }
     }

@@ -3,7 +3,7 @@
 use headwater_storage::{GroupEvent, GroupMode, Now};
 
 use super::{
-    CONSUMER, MEMBERS_MAX, SESSION_TIMEOUT_MS,
+    CONSUMER, MEMBERS_MAX, METADATA_BYTES_KEPT, SESSION_TIMEOUT_MS,
     coordinator::{Coordinator, Decision, Phase, Role},
     member::{Caller, Member, millis},
 };
@@ -23,6 +23,8 @@ pub(crate) struct Join<'a> {
     pub(crate) protocol_type: &'a str,
     /// The first protocol offered; empty if none is.
     pub(crate) protocol: &'a str,
+    /// What the client says with it: bytes of its own protocol.
+    pub(crate) metadata: &'a [u8],
     /// Whether the client expects `MEMBER_ID_REQUIRED` (version 4 and later).
     pub(crate) knows_pending: bool,
     /// Random; the id of a member that is new.
@@ -64,8 +66,10 @@ impl Coordinator {
     /// Makes the caller a member, or finds it.
     fn admit(&mut self, now: Now, join: &Join<'_>) -> Result<u64, Refusal> {
         let key = self.find_or_insert(now, join)?;
+        let of_others = self.members.iter().filter(|(other, _)| **other != key);
+        let taken: usize = of_others.map(|(_, member)| member.metadata.len()).sum();
         if let Some(member) = self.members.get_mut(&key) {
-            member.update(join);
+            member.update(join, METADATA_BYTES_KEPT.saturating_sub(taken));
             member.touch(now.monotonic);
         }
         Ok(key)

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::join::Join;
 
 /// How a request names its member.
@@ -25,6 +27,8 @@ pub(super) struct Member {
     pub(super) rebalance_timeout: Duration,
     /// Its own choice: the first that it offers.
     pub(super) protocol: String,
+    /// What it said with that; empty where it is not kept, as over a restart of the broker.
+    pub(super) metadata: Bytes,
     /// What it was told when it last joined.
     pub(super) generation: i32,
     /// Monotonic; when its session ends.
@@ -45,20 +49,27 @@ impl Member {
             session_timeout: Duration::ZERO,
             rebalance_timeout: Duration::ZERO,
             protocol: String::new(),
+            metadata: Bytes::new(),
             generation: 0,
             expires: Duration::ZERO,
             since_ms,
         };
-        member.update(join);
+        member.update(join, 0);
         member
     }
 
-    /// Takes over what a later JoinGroup says.
-    pub(super) fn update(&mut self, join: &Join<'_>) {
+    /// Takes over what a JoinGroup says; its metadata if they have at most so many bytes.
+    pub(super) fn update(&mut self, join: &Join<'_>, metadata_bytes_max: usize) {
         join.client_id.clone_into(&mut self.client_id);
         join.client_host.clone_into(&mut self.client_host);
         join.software.clone_into(&mut self.software);
         join.protocol.clone_into(&mut self.protocol);
+        self.metadata = if join.metadata.len() <= metadata_bytes_max {
+            // A copy, since a slice would keep the whole request in memory.
+            Bytes::copy_from_slice(join.metadata)
+        } else {
+            Bytes::new()
+        };
         self.session_timeout = millis(join.session_timeout_ms);
         self.rebalance_timeout = millis(join.rebalance_timeout_ms);
     }

@@ -354,6 +354,9 @@ async fn tools_see_groups_and_delete_those_without_members() {
         .collect();
     assert_eq!(assignments, [format!("share of {member_id}").len(), 10]);
     assert_eq!(&*group.members[0].client_host, "/127.0.0.1");
+    for member in &group.members {
+        assert_eq!(member.member_metadata, subscription(ORDERS));
+    }
 
     let delete = DeleteGroupsRequest::default().with_groups_names(vec![
         group_id("busy"),

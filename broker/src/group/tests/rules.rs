@@ -10,7 +10,7 @@ use super::world::{
 };
 use crate::{
     error_code::Refusal,
-    group::{EMPTY_ASSIGNMENT, Join, Joined, MEMBERS_MAX, Role, Sync},
+    group::{EMPTY_ASSIGNMENT, Join, Joined, MEMBERS_MAX, METADATA_BYTES_KEPT, Role, Sync},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -272,6 +272,7 @@ fn impossible_requests_change_nothing() {
         rebalance_timeout_ms: 60_000,
         protocol_type: "consumer",
         protocol: "range",
+        metadata: b"topics",
         knows_pending: false,
         fresh_id: "n",
     };
@@ -386,6 +387,7 @@ fn the_history_hears_of_takeovers_and_not_of_the_same_member_joining_again() {
         rebalance_timeout_ms: 60_000,
         protocol_type: "consumer",
         protocol: "range",
+        metadata: b"topics",
         knows_pending: true,
         fresh_id: "unused",
     };
@@ -439,4 +441,39 @@ fn tools_see_who_is_active_and_who_stands_by() {
     );
     assert_eq!(view.members[0].assignment, "all for b");
     assert_eq!(view.members[1].assignment, EMPTY_ASSIGNMENT);
+}
+
+#[test]
+fn what_members_say_when_they_join_is_shown_as_far_as_the_group_has_room() {
+    let mut world = World::stable(GroupMode::Exclusive);
+    let long = vec![b'x'; METADATA_BYTES_KEPT - 2 * b"topics".len()];
+    let longer = [&long[..], b"y"].concat();
+    let mut say = |name: &str, metadata: &[u8]| {
+        let join = Join {
+            caller: caller(name),
+            client_id: "app",
+            client_host: "10.0.0.9",
+            software: "test 1",
+            session_timeout_ms: SESSION_MS,
+            rebalance_timeout_ms: 60_000,
+            protocol_type: "consumer",
+            protocol: "range",
+            metadata,
+            knows_pending: false,
+            fresh_id: "unused",
+        };
+        let joined = world.group.join(world.now, &join);
+        world.store(joined);
+        let members = world.group.view().members;
+        members
+            .iter()
+            .map(|member| member.metadata.len())
+            .collect::<Vec<_>>()
+    };
+    let short = b"topics".len();
+    assert_eq!(say("c", b"topics"), [short; 3]);
+    assert_eq!(say("b", &longer), [short, 0, short]);
+    assert_eq!(say("b", &long), [short, long.len(), short]);
+    assert_eq!(say("c", b"topics and"), [short, long.len(), 0]);
+    assert_eq!(say("b", b""), [short, 0, 0]);
 }

@@ -78,6 +78,7 @@ impl World {
             rebalance_timeout_ms: 60_000,
             protocol_type: "consumer",
             protocol: "range",
+            metadata: b"topics",
             knows_pending: knows,
             fresh_id,
         };

@@ -175,6 +175,7 @@ impl Connection {
 
     /// The limits of users from now on.
     fn let_in(&mut self, entered: Entered) -> Option<Member> {
+        self.shared.metrics.login();
         self.session.principal = entered.principal;
         self.incoming
             .go_on_with(REQUEST_BYTES_MAX, &self.shared.requests);

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`registry`] | which groups there are: the catalog's, and those of first use |
 //! | [`configured`] | the groups that the configuration names |
+//! | [`figures`] | what the metrics tell of groups |
 //! | [`live`] | one group with its state machine |
 //! | [`writer`] | the thread that makes positions and memberships durable |
 //! | [`timer`] | what time does: sessions end, groups of first use vanish, the copy is written |
@@ -19,6 +20,7 @@
 //! | [`unread`] | which groups lose what they have not read when retention deletes it |
 
 mod configured;
+mod figures;
 mod live;
 mod lookup;
 mod operator;
@@ -30,22 +32,34 @@ mod timer;
 mod unread;
 mod writer;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use headwater_storage::{
-    Catalog, DataDirectory, GroupWrite, InstanceNumber, Log, PositionStore, StorageError,
+    Catalog, DataDirectory, GroupEvent, GroupWrite, InstanceNumber, Log, PositionStore,
+    StorageError,
 };
 use tokio::sync::{Notify, watch};
 use tracing::error;
 
-pub(crate) use self::{live::LiveGroup, positions::NewPositions, unread::LostUnread};
+use self::{figures::TimesOfGroups, registry::Registry, writer::Writer};
+pub(crate) use self::{
+    figures::{GroupFigure, GroupFigures, LOST_STATES},
+    live::LiveGroup,
+    positions::NewPositions,
+    unread::LostUnread,
+};
 pub use self::{
     operator::{GroupError, NewGroup},
     report::{ClientReport, GroupReport, PositionState, TopicReport},
     seek::{SeekMove, SeekPlan, SeekRequest, SeekTo},
 };
-use self::{registry::Registry, writer::Writer};
-use crate::{auth::sessions::GroupSessions, clock::Clock, error_code::Refusal, group::Decision};
+use crate::{
+    auth::sessions::GroupSessions, clock::Clock, error_code::Refusal, group::Decision,
+    metrics::GroupMetrics,
+};
 
 /// All groups.
 #[derive(Debug)]
@@ -60,6 +74,9 @@ pub struct GroupService {
     registry: Registry,
     /// Tells the timer that a group has members.
     busy: Notify,
+    metrics: GroupMetrics,
+    /// For the metrics; held while they are taken.
+    times: tokio::sync::Mutex<TimesOfGroups>,
     /// Groups that an operator may make in each instance.
     groups_max: HashMap<InstanceNumber, usize>,
     /// Held while a group is made, so that the limits hold.
@@ -75,6 +92,7 @@ pub(crate) struct GroupSetup {
     pub(crate) logs: HashMap<InstanceNumber, Arc<Log>>,
     /// By instance; the default where it is not there.
     pub(crate) groups_max: HashMap<InstanceNumber, usize>,
+    pub(crate) metrics: GroupMetrics,
     /// Where the writer says that the store failed: the process must end.
     pub(crate) failed: watch::Sender<Option<String>>,
 }
@@ -95,6 +113,8 @@ impl GroupService {
             writer,
             registry,
             busy: Notify::new(),
+            metrics: setup.metrics,
+            times: tokio::sync::Mutex::default(),
             groups_max: setup.groups_max,
             changing: tokio::sync::Mutex::new(()),
         }))
@@ -149,6 +169,7 @@ impl GroupService {
         let now = self.clock.now();
         let decision = ask(&mut live.coordinator, now);
         if let Some((who, membership, event)) = decision.write {
+            let is_takeover = matches!(event, Some(GroupEvent::Takeover { .. }));
             let write = GroupWrite {
                 membership: Some(membership),
                 event,
@@ -156,6 +177,10 @@ impl GroupService {
             };
             self.write(write).await?;
             live.written();
+            group
+                .counts
+                .takeovers
+                .fetch_add(u64::from(is_takeover), Ordering::Relaxed);
         }
         live.used(now.monotonic);
         self.busy.notify_one();

@@ -42,7 +42,7 @@ use crate::{
     http::api::entry::Entry,
     instance::InstanceView,
     limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES, HTTP_HEAD_TIMEOUT},
-    metrics,
+    metrics::{self, GroupsNow},
 };
 
 /// What the routes read.
@@ -51,6 +51,7 @@ pub(crate) struct HttpState {
     pub(crate) registry: Registry,
     pub(crate) instances: Vec<InstanceView>,
     pub(crate) groups: Arc<GroupService>,
+    pub(crate) groups_now: GroupsNow,
     pub(crate) clock: Clock,
     /// Where Kafka clients connect, for the settings that they are told.
     pub(crate) entries: Vec<Entry>,
@@ -151,6 +152,12 @@ async fn instance(
 }
 
 async fn metrics(State(state): State<Arc<HttpState>>) -> Response {
+    match state.groups.figures().await {
+        Ok(figures) => state.groups_now.set(figures),
+        Err(error) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+        }
+    }
     match metrics::text(&state.registry) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -123,6 +123,15 @@ pub const CLIENT_ID_CHARS: usize = 64;
 /// Groups that come into being on first use, over all instances (design section 5).
 pub const FIRST_USE_GROUPS_MAX: usize = 1_000;
 
+/// Groups of operators whose figures `/metrics` tells one by one: as many as an instance may have at most.
+pub const GROUPS_TOLD_MAX: usize = 1_000;
+
+/// The same of groups of first use, the oldest: throwaway groups of tools do not fill a time series database.
+pub const FIRST_USE_GROUPS_TOLD_MAX: usize = 100;
+
+/// Positions that `/metrics` tells, over all groups.
+pub const GROUP_POSITIONS_TOLD_MAX: usize = 5_000;
+
 /// How long the broker runs without a member and commit of a group of first use before it vanishes.
 pub const FIRST_USE_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

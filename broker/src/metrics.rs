@@ -1,7 +1,9 @@
 //! All metrics: their names in one table, and what counts them. Read at `/metrics` as OpenMetrics.
 //!
-//! Counters end in `_total` on the wire. Labels: `instance`, `api`, `topic` (the first 1,000), `state`, `reason`.
+//! Counters end in `_total` on the wire. Labels: `instance`, `api`, `topic` (the first 1,000), `group`, `listener`, `kind`,
+//! `role`, `state`, `reason`: each from a set with a bound. `docs/metrics.md` lists them; a test compares.
 
+mod groups;
 mod kafka;
 mod keeper;
 mod log;
@@ -13,7 +15,8 @@ use prometheus_client::{
 };
 
 pub(crate) use self::{
-    kafka::KafkaMetrics,
+    groups::{GroupMetrics, GroupsNow},
+    kafka::{Counted, KafkaMetrics},
     keeper::{KeeperMetrics, KeepersMetrics},
     log::{InstanceLogMetrics, LogMetrics},
     pulled::Pulled,
@@ -76,7 +79,20 @@ names! {
     LOG_END_OFFSET "headwater_log_end_offset" "High watermark of a topic, for the first 1,000 topics"
     DISK_FREE "headwater_disk_free_bytes" "Bytes that the data directory's file system has left"
     DISK_STATE "headwater_disk_state" "1 for the state of the space: ok, low, stopped"
-    KAFKA_CONNECTIONS "headwater_kafka_connections" "Kafka connections open"
+    GROUPS "headwater_groups" "Consumer groups: made by an operator, and come into being on first use"
+    GROUP_LAG "headwater_group_lag_records" "Records that a group has not consumed, over all topics that it has a position in"
+    GROUP_LAG_SECONDS "headwater_group_lag_seconds" "Age of the oldest of these records, 0 if there is none"
+    GROUP_MEMBERS "headwater_group_members" "Members of a group: the active one, and those that stand by"
+    GROUP_COMMITTED "headwater_group_committed_offset" "Position of a group in a topic, for the first 5,000 positions"
+    GROUP_COMMITS "headwater_group_commits" "Commits of a group that are durable"
+    GROUP_FENCED "headwater_group_fenced_commits" "Commits refused because who sent them is not, or no longer, the active member"
+    GROUP_TAKEOVERS "headwater_group_takeovers" "Times that another member became active"
+    GROUP_POSITIONS_LOST "headwater_group_positions_lost" "Positions of a group that cannot be read from: deleted, damaged, beyond the end"
+    GROUP_RESTORED "headwater_group_positions_restored" "1 while a group's positions are those of a copy, because sled was lost"
+    GROUP_COMMIT_SECONDS "headwater_group_commit_seconds" "Time to make a commit of a group durable, sync included"
+    KAFKA_CONNECTIONS "headwater_kafka_connections" "Kafka connections open on a listener"
+    KAFKA_LOGINS "headwater_kafka_logins" "Kafka logins that succeeded"
+    KAFKA_LOGINS_FAILED "headwater_kafka_logins_failed" "Kafka logins that failed, by reason"
     KAFKA_REQUESTS "headwater_kafka_requests" "Kafka requests taken"
     KAFKA_FETCHED_BYTES "headwater_kafka_fetched_bytes" "Record bytes answered to fetches"
     KAFKA_REFUSED "headwater_kafka_refused_connections" "Connections closed because of what the client sent or did not take"
@@ -99,6 +115,23 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_name_with_its_help_and_no_other() {
+        let page = include_str!("../../docs/metrics.md");
+        let listed = page
+            .lines()
+            .filter(|line| line.starts_with("| `headwater_") || line.starts_with("| `process_"));
+        let listed: Vec<&str> = listed.collect();
+        assert_eq!(listed.len(), ALL.len());
+        for (name, line) in ALL.iter().zip(listed) {
+            let told = line.trim_start_matches("| `");
+            let told = told.split('`').next().unwrap_or("");
+            let told = told.trim_end_matches("_total").trim_end_matches("_info");
+            assert_eq!(told, name.name);
+            assert!(line.ends_with(&format!("| {} |", name.help)), "{line}");
+        }
+    }
 
     #[test]
     fn names_are_unique_and_well_formed() {

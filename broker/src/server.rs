@@ -19,6 +19,7 @@ use crate::{
     connection,
     context::{Entrance, Session, Shared},
     limits::{ACCEPT_BACK_OFF, STOP_GRACE},
+    metrics::Counted,
     stop::stopped,
 };
 
@@ -76,6 +77,9 @@ impl Listener {
     pub(crate) async fn serve(self, shared: Arc<Shared>, permits: Arc<Semaphore>) {
         let mut stop = shared.stop.clone();
         let mut connections = JoinSet::new();
+        let counter = shared
+            .metrics
+            .listener(self.address, self.entrance.protocol);
         loop {
             tokio::select! {
                 biased;
@@ -84,7 +88,8 @@ impl Listener {
                 accepted = self.socket.accept() => match accepted {
                     Ok(accepted) => {
                         if let Some(admitted) = self.admit(&permits, &shared, accepted.1) {
-                            connections.spawn(self.connection(accepted, Arc::clone(&shared), admitted));
+                            let counted = counter.connected();
+                            connections.spawn(self.connection(accepted, Arc::clone(&shared), (admitted, counted)));
                         }
                     }
                     Err(error) => back_off(&shared, &error).await,
@@ -103,14 +108,14 @@ impl Listener {
         &self,
         (stream, peer): (TcpStream, SocketAddr),
         shared: Arc<Shared>,
-        admitted: Admitted,
+        (admitted, counted): (Admitted, Counted),
     ) -> impl Future<Output = ()> + use<> {
         // A client that is gone already is noticed at the first read.
         let local = stream.local_addr().unwrap_or(self.address);
         prepare(&stream);
         let session = Session::new(peer, local, &self.entrance);
         async move {
-            let _counted = shared.metrics.connected();
+            let _counted = counted;
             let Admitted { permit, place } = admitted;
             connection::serve(Arc::clone(&shared), stream, session, place).await;
             drop(permit);

@@ -27,7 +27,8 @@ use crate::{
     hush::Hush,
     instance::{self, InstanceView, RunningInstance, Surroundings},
     metrics::{
-        InstanceLogMetrics, KafkaMetrics, KeeperMetrics, KeepersMetrics, LogMetrics, Pulled,
+        GroupMetrics, GroupsNow, InstanceLogMetrics, KafkaMetrics, KeeperMetrics, KeepersMetrics,
+        LogMetrics, Pulled,
     },
     running::RunningBroker,
     server::Listener,
@@ -92,8 +93,18 @@ impl Broker {
         let auth = auth(&config, &directory)?;
         let retention = retention(&directory, &config.instances);
         let readers = readers(&logs);
-        let of_instances = (&readers, groups_max(&directory, &config.instances));
-        let groups = start_groups(clock, &directory, &auth, of_instances, &failed).await?;
+        let setup = GroupSetup {
+            logs: readers.clone(),
+            groups_max: groups_max(&directory, &config.instances),
+            ..group_setup(
+                clock,
+                &directory,
+                &auth,
+                &failed,
+                GroupMetrics::new(&mut registry),
+            )
+        };
+        let groups = start_groups(setup).await?;
         let shared = Arc::new(Shared {
             clock,
             retention,
@@ -126,13 +137,15 @@ impl Broker {
         let views = views(&instances);
         let watching = watch_space(&shared, &config.storage, &space);
         registry.register_collector(Box::new(Pulled::new(&shared, views.clone(), space)));
+        let groups_now = GroupsNow::default();
+        registry.register_collector(Box::new(groups_now.clone()));
 
         let http_address = http.tcp_address();
         let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
         let servers = serve(listeners, &shared);
         tokio::spawn(groups.run(stopped));
         let entries = entries(&config.listeners, &addresses);
-        let state = http_state(registry, views, &shared, entries);
+        let state = http_state((registry, groups_now), views, &shared, entries);
         let http = tokio::spawn(http.serve(state));
         Ok(RunningBroker {
             addresses,
@@ -150,7 +163,7 @@ impl Broker {
 }
 
 fn http_state(
-    registry: Registry,
+    (registry, groups_now): (Registry, GroupsNow),
     instances: Vec<InstanceView>,
     shared: &Shared,
     entries: Vec<Entry>,
@@ -159,6 +172,7 @@ fn http_state(
         registry,
         instances,
         groups: Arc::clone(&shared.groups),
+        groups_now,
         clock: shared.clock,
         entries,
         stop: shared.stop.clone(),
@@ -311,25 +325,27 @@ fn readers(logs: &Logs) -> HashMap<InstanceNumber, Arc<Log>> {
         .collect()
 }
 
-/// Reads the groups, off the runtime since it reads the disk.
-async fn start_groups(
+/// Without what instances and metrics give.
+fn group_setup(
     clock: Clock,
     directory: &Arc<DataDirectory>,
     auth: &Auth,
-    (logs, groups_max): (
-        &HashMap<InstanceNumber, Arc<Log>>,
-        HashMap<InstanceNumber, usize>,
-    ),
     failed: &watch::Sender<Option<String>>,
-) -> Result<Arc<GroupService>, StartError> {
-    let setup = GroupSetup {
+    metrics: GroupMetrics,
+) -> GroupSetup {
+    GroupSetup {
         clock,
         directory: Arc::clone(directory),
         sessions: Arc::clone(&auth.sessions),
-        logs: logs.clone(),
-        groups_max,
+        logs: HashMap::new(),
+        groups_max: HashMap::new(),
+        metrics,
         failed: failed.clone(),
-    };
+    }
+}
+
+/// Reads the groups, off the runtime since it reads the disk.
+async fn start_groups(setup: GroupSetup) -> Result<Arc<GroupService>, StartError> {
     let starting = tokio::task::spawn_blocking(move || GroupService::start(setup)).await;
     match starting {
         Ok(started) => Ok(started?),

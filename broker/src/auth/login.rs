@@ -113,6 +113,27 @@ impl fmt::Display for Why {
 }
 
 impl Why {
+    /// For the metrics: one word of few.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Token(SaslError::Proof) | Self::WrongPassword => "wrong_password",
+            Self::Token(
+                SaslError::TooLong(_)
+                | SaslError::Malformed(_)
+                | SaslError::AuthorizationId
+                | SaslError::ChannelBinding
+                | SaslError::Nonce,
+            ) => "malformed",
+            Self::Unknown(Unknown::Account | Unknown::AccountOfGroup) => "unknown_account",
+            Self::Unknown(Unknown::Group) => "unknown_group",
+            Self::Unknown(Unknown::Verifier(_)) => "no_verifier",
+            Self::PasswordChanged => "password_changed",
+            Self::Busy => "busy",
+            Self::IllegalState => "illegal_state",
+            Self::NoNonce => "no_randomness",
+        }
+    }
+
     /// What the client is told: the same for an unknown user and a wrong password.
     pub(crate) fn message(&self) -> String {
         match self {

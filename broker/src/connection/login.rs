@@ -124,6 +124,7 @@ impl Connection {
         let (auth, peer) = (&self.shared.auth, self.session.peer);
         let progress = auth.token(login, token, peer).await;
         if let Progress::Refused(refused) = &progress {
+            self.shared.metrics.login_failed(refused.why.label());
             if refused.why == Why::Busy {
                 // A client that is told so gives up; one that is cut off comes again.
                 return Err(End::NoBudget("logins to be checked exceed their queue"));

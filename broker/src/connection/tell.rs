@@ -26,13 +26,15 @@ pub(super) fn tell(shared: &Shared, peer: SocketAddr, protocol: &str, end: &End)
         End::NoProgress(what) | End::NoBudget(what) => refuse(shared, peer, "dropped", what),
         End::Frame(error) => refuse(shared, peer, "refused", &hint(*error, protocol)),
         End::Tls(line) => refuse(shared, peer, "refused", &format!("{line} ({protocol})")),
-        End::NoLogin => refuse(
-            shared,
-            peer,
-            "dropped",
-            "no login within kafka.login_deadline",
-        ),
+        End::NoLogin => {
+            if protocol.starts_with("SASL") {
+                shared.metrics.login_failed("deadline");
+            }
+            let line = "no login within kafka.login_deadline";
+            refuse(shared, peer, "dropped", line);
+        }
         End::NotLoggedIn(api) => {
+            shared.metrics.login_failed("none");
             let line = format!(
                 "{} before a login: set security.protocol={protocol} and sasl.mechanism in the client",
                 api.name()
@@ -40,6 +42,7 @@ pub(super) fn tell(shared: &Shared, peer: SocketAddr, protocol: &str, end: &End)
             refuse(shared, peer, "refused", &line);
         }
         End::NoMechanism(why, mechanism) => {
+            shared.metrics.login_failed("mechanism");
             refuse(shared, peer, "refused", &no_mechanism(*why, mechanism));
         }
         End::Request(reason) => refuse(shared, peer, "refused", &reason.to_string()),

@@ -1,6 +1,9 @@
 //! One group with its lock.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{OnceLock, atomic::AtomicU64},
+    time::Duration,
+};
 
 use headwater_storage::{
     FirstUse, GroupMode, GroupNumber, GroupWrite, InstanceNumber, Membership, Now,
@@ -20,7 +23,19 @@ pub(crate) struct LiveGroup {
     pub(crate) id: String,
     /// Fixed once it is known: a group of first use has none before it names a topic.
     instance: OnceLock<InstanceNumber>,
+    pub(super) counts: Counts,
     live: Mutex<Live>,
+}
+
+/// What happened to a group since this start.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Commits that are durable.
+    pub(super) commits: AtomicU64,
+    /// Commits of somebody who may not (no longer, or not yet).
+    pub(super) fenced: AtomicU64,
+    /// How often another member became active.
+    pub(super) takeovers: AtomicU64,
 }
 
 /// What changes.
@@ -49,6 +64,7 @@ impl LiveGroup {
             number: group.number,
             id: group.id.clone(),
             instance: OnceLock::from(group.instance),
+            counts: Counts::default(),
             live: Mutex::new(Live::new(coordinator, None, true, now)),
         }
     }
@@ -67,6 +83,7 @@ impl LiveGroup {
             instance: first_use
                 .instance
                 .map_or_else(OnceLock::new, OnceLock::from),
+            counts: Counts::default(),
             live: Mutex::new(Live::new(coordinator, Some(first_use), stored, now)),
         }
     }

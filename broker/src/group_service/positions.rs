@@ -1,6 +1,6 @@
 //! Commits, and positions for those who ask.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use headwater_storage::{GroupEvent, GroupWrite, Position, StorageError, TopicPartition};
 
@@ -28,8 +28,13 @@ impl GroupService {
     ) -> Result<(), Refusal> {
         let mut live = group.lock().await?;
         let now = self.clock.now();
-        live.coordinator
-            .check_commit(now, new.caller, new.generation)?;
+        let checked = live
+            .coordinator
+            .check_commit(now, new.caller, new.generation);
+        if checked.is_err() {
+            group.counts.fenced.fetch_add(1, Ordering::Relaxed);
+        }
+        checked?;
         live.used(now.monotonic);
         if new.positions.is_empty() {
             return Ok(());
@@ -47,6 +52,9 @@ impl GroupService {
         };
         self.write(write).await?;
         live.written();
+        group.counts.commits.fetch_add(1, Ordering::Relaxed);
+        let took = self.clock.monotonic().saturating_sub(now.monotonic);
+        self.metrics.committed(took);
         Ok(())
     }
 

@@ -124,6 +124,11 @@ impl Registry {
         self.groups().first_uses.contains_key(id)
     }
 
+    /// How many groups of first use there are.
+    pub(super) fn first_uses(&self) -> usize {
+        self.groups().first_uses.len()
+    }
+
     /// Takes a group off, which is gone.
     pub(super) fn remove(&self, group: &LiveGroup) {
         let mut groups = self.groups();

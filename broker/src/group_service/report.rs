@@ -1,6 +1,6 @@
 //! How a group is: who consumes, how far it is behind, what is wrong with its positions.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use headwater_protocol::batch::BatchHeader;
 use headwater_storage::{
@@ -117,9 +117,15 @@ impl GroupService {
         let positions = self.positions(live).await?;
         let log = live.instance().and_then(|instance| self.log(instance));
         let topics = match log {
-            Some(log) => topics(log, catalog, positions, self.clock.wall_ms()).await?,
+            Some(log) => {
+                let positions = (positions, KnownTimes::new());
+                topics(log, catalog, positions, self.clock.wall_ms())
+                    .await?
+                    .0
+            }
             None => Vec::new(),
         };
+        let (lag_records, lag_seconds) = lag(&topics);
         let made = catalog.group(live.number);
         let instance = live.instance().and_then(|number| catalog.instance(number));
         Ok(GroupReport {
@@ -131,12 +137,8 @@ impl GroupService {
             state: view.state,
             generation: view.generation,
             clients: clients(view.members),
-            lag_records: topics.iter().map(|topic| topic.lag_records).sum(),
-            lag_seconds: topics
-                .iter()
-                .map(|topic| topic.lag_seconds)
-                .max()
-                .unwrap_or(0),
+            lag_records,
+            lag_seconds,
             last_commit_ms: topics.iter().map(|topic| topic.commit_ms).max(),
             restored_from: self.store.restored(live.number),
             topics,
@@ -165,20 +167,35 @@ fn clients(members: Vec<crate::group::MemberView>) -> Vec<ClientReport> {
     clients
 }
 
-async fn topics(
+/// Records and seconds over all topics.
+pub(super) fn lag(topics: &[TopicReport]) -> (i64, i64) {
+    let records = topics.iter().map(|topic| topic.lag_records).sum();
+    let seconds = topics.iter().map(|topic| topic.lag_seconds).max();
+    (records, seconds.unwrap_or(0))
+}
+
+/// The time of the record at an offset, ms, as it was read before: it never changes.
+pub(super) type KnownTimes = HashMap<TopicPartition, (i64, i64)>;
+
+/// Where a group is in each topic, by name, and the times that were read for that or were known.
+pub(super) async fn topics(
     log: &Arc<Log>,
     catalog: &Arc<Catalog>,
-    positions: Vec<(TopicPartition, Position)>,
+    (positions, known): (Vec<(TopicPartition, Position)>, KnownTimes),
     now_ms: i64,
-) -> Result<Vec<TopicReport>, GroupError> {
+) -> Result<(Vec<TopicReport>, KnownTimes), GroupError> {
     let (log, catalog) = (Arc::clone(log), Arc::clone(catalog));
     let looking = tokio::task::spawn_blocking(move || {
+        let mut times = Times {
+            known,
+            used: KnownTimes::new(),
+        };
         let reports = positions
             .into_iter()
-            .filter_map(|(at, position)| topic(&log, &catalog, (at, position), now_ms));
+            .filter_map(|(at, position)| topic(&log, &catalog, (at, position, &mut times), now_ms));
         let mut reports: Vec<_> = reports.collect();
         reports.sort_by(|a, b| a.topic.cmp(&b.topic));
-        reports
+        (reports, times.used)
     });
     looking
         .await
@@ -189,14 +206,14 @@ async fn topics(
 fn topic(
     log: &Log,
     catalog: &Catalog,
-    (at, position): (TopicPartition, Position),
+    (at, position, times): (TopicPartition, Position, &mut Times),
     now_ms: i64,
 ) -> Option<TopicReport> {
     let ends = log.ends(at.topic)?;
     let next = position.offset.max(ends.start);
     let lag_records = (ends.end - next).max(0);
     let oldest = if lag_records > 0 {
-        time_at(log, at.topic, next)
+        times.at(log, at, next)
     } else {
         Ok(None)
     };
@@ -222,6 +239,26 @@ fn topic(
         metadata: position.metadata,
         state,
     })
+}
+
+/// What [`topics`] knows of times.
+struct Times {
+    known: KnownTimes,
+    used: KnownTimes,
+}
+
+impl Times {
+    fn at(&mut self, log: &Log, at: TopicPartition, offset: i64) -> Result<Option<i64>, ReadError> {
+        let known = self.known.get(&at).filter(|(of, _)| *of == offset);
+        let time = match known {
+            Some((_, time)) => Some(*time),
+            None => time_at(log, at.topic, offset)?,
+        };
+        if let Some(time) = time {
+            self.used.insert(at, (offset, time));
+        }
+        Ok(time)
+    }
 }
 
 /// Timestamp of the batch that holds `offset`, ms; `None`: there is no such record yet. Blocks on the disk.

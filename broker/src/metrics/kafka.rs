@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::Arc,
     sync::atomic::{AtomicI64, AtomicU64},
 };
@@ -13,26 +14,50 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{KAFKA_CONNECTIONS, KAFKA_FETCHED_BYTES, KAFKA_REFUSED, KAFKA_REQUESTS};
+use super::{
+    KAFKA_CONNECTIONS, KAFKA_FETCHED_BYTES, KAFKA_LOGINS, KAFKA_LOGINS_FAILED, KAFKA_REFUSED,
+    KAFKA_REQUESTS,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiLabel {
     api: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabel {
+    /// Address.
+    listener: String,
+    /// Kafka's `security.protocol`.
+    protocol: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoginLabel {
+    reason: &'static str,
+}
+
 /// Live counters of all connections.
 #[derive(Debug)]
 pub(crate) struct KafkaMetrics {
+    /// Over all listeners.
     connections: Gauge<i64, AtomicI64>,
+    of_listeners: Family<ListenerLabel, Gauge>,
+    logins: Counter<u64, AtomicU64>,
+    logins_failed: Family<LoginLabel, Counter>,
     /// One counter per served API, looked up once.
     requests: HashMap<Api, Counter<u64, AtomicU64>>,
     fetched_bytes: Counter<u64, AtomicU64>,
     refused: Counter<u64, AtomicU64>,
 }
 
+/// Counts the connections of one listener, and of all.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerConnections([Gauge<i64, AtomicI64>; 2]);
+
 /// Counts one connection while it lives.
 #[derive(Debug)]
-pub(crate) struct Counted(Gauge<i64, AtomicI64>);
+pub(crate) struct Counted(ListenerConnections);
 
 impl KafkaMetrics {
     /// Registers them.
@@ -48,6 +73,9 @@ impl KafkaMetrics {
         };
         let metrics = Self {
             connections: Gauge::default(),
+            of_listeners: Family::default(),
+            logins: Counter::default(),
+            logins_failed: Family::default(),
             requests: SERVED.iter().map(|row| of(row.api)).collect(),
             fetched_bytes: Counter::default(),
             refused: Counter::default(),
@@ -56,18 +84,41 @@ impl KafkaMetrics {
         for (name, counter) in [
             (KAFKA_FETCHED_BYTES, &metrics.fetched_bytes),
             (KAFKA_REFUSED, &metrics.refused),
+            (KAFKA_LOGINS, &metrics.logins),
         ] {
             registry.register(name.name, name.help, counter.clone());
         }
-        let connections = metrics.connections.clone();
+        let failed = metrics.logins_failed.clone();
+        registry.register(KAFKA_LOGINS_FAILED.name, KAFKA_LOGINS_FAILED.help, failed);
+        let connections = metrics.of_listeners.clone();
         registry.register(KAFKA_CONNECTIONS.name, KAFKA_CONNECTIONS.help, connections);
         Arc::new(metrics)
     }
 
-    /// Counts a connection until the value is dropped, by a panic too.
-    pub(crate) fn connected(&self) -> Counted {
-        self.connections.inc();
-        Counted(self.connections.clone())
+    /// The counter of the listener at `address`, whose clients must be set to `protocol`.
+    pub(crate) fn listener(
+        &self,
+        address: SocketAddr,
+        protocol: &'static str,
+    ) -> ListenerConnections {
+        let label = ListenerLabel {
+            listener: address.to_string(),
+            protocol,
+        };
+        let of_listener = self.of_listeners.get_or_create(&label).clone();
+        ListenerConnections([of_listener, self.connections.clone()])
+    }
+
+    /// Somebody was let in.
+    pub(crate) fn login(&self) {
+        self.logins.inc();
+    }
+
+    /// Somebody was not. `reason` is one of few.
+    pub(crate) fn login_failed(&self, reason: &'static str) {
+        self.logins_failed
+            .get_or_create(&LoginLabel { reason })
+            .inc();
     }
 
     /// Connections open now.
@@ -90,8 +141,20 @@ impl KafkaMetrics {
     }
 }
 
+impl ListenerConnections {
+    /// Counts a connection until the value is dropped, by a panic too.
+    pub(crate) fn connected(&self) -> Counted {
+        for gauge in &self.0 {
+            gauge.inc();
+        }
+        Counted(self.clone())
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.dec();
+        for gauge in &self.0.0 {
+            gauge.dec();
+        }
     }
 }

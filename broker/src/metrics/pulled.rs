@@ -255,7 +255,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: Name, value: u64) -> Result<
     ConstGauge::new(value).encode(describe(encoder, name, MetricType::Gauge)?)
 }
 
-fn describe<'a>(
+pub(super) fn describe<'a>(
     encoder: &'a mut DescriptorEncoder<'_>,
     name: Name,
     kind: MetricType,

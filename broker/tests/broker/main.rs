@@ -31,6 +31,7 @@ mod http;
 mod life_of_files;
 mod listeners;
 mod login;
+mod metrics;
 mod offsets;
 mod principals;
 mod refused;

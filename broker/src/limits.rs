@@ -78,6 +78,10 @@ pub const IDLE_CLOSE: Duration = Duration::from_secs(10 * 60);
 /// Connections over all Kafka listeners by default.
 pub const CONNECTIONS_MAX: usize = 12_000;
 
+/// Files that the process has open beside its Kafka clients, at most, about: those of the log, of sled, of HTTP and of
+/// sources.
+pub const FILES_BESIDE_CONNECTIONS: u64 = 512;
+
 /// Pause of the accept loop when the process or the system has no descriptor left.
 pub const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 

@@ -132,7 +132,7 @@ fn storage(is_temporary: bool) -> StorageConfig {
 /// Runs until a signal comes, the log fails, or the source turns out to be unusable at the first attempt.
 pub(super) async fn run(dev: Dev, screen: &Screen) -> Result<(), Exit> {
     telemetry::init_with(LOGGED, LogFormat::Text, screen.clone());
-    serve::raise_file_limit();
+    serve::raise_file_limit(dev.broker.connections.connections_max);
     let mut signals = serve::Signals::catch()?;
     let broker = Broker::start(dev.broker).await?;
     screen.line(&serve::ready_line(&broker));

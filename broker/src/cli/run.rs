@@ -13,7 +13,7 @@ pub(super) fn prepare(path: &Path) -> Result<file::Loaded, Exit> {
 
 pub(super) async fn run(loaded: file::Loaded) -> Result<(), Exit> {
     telemetry::init(&loaded.log, std::io::stderr);
-    serve::raise_file_limit();
+    serve::raise_file_limit(loaded.broker.connections.connections_max);
     let mut signals = serve::Signals::catch()?;
     let mut hang_ups = serve::HangUps::catch()?;
     let broker = Broker::start(loaded.broker).await?;

@@ -3,7 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
-use crate::RunningBroker;
+use crate::{RunningBroker, limits::FILES_BESIDE_CONNECTIONS};
 
 /// SIGTERM and SIGINT.
 #[derive(Debug)]
@@ -65,15 +65,50 @@ pub(super) fn ready_line(broker: &RunningBroker) -> String {
 }
 
 /// Raises the soft limit of open files to the hard one: every client is a descriptor, and the usual soft limit of
-/// 1,024 comes from programs that use select(2).
-pub(super) fn raise_file_limit() {
+/// 1,024 comes from programs that use select(2). Says so where that is too little for `connections_max`.
+pub(super) fn raise_file_limit(connections_max: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!(%error, "limit of open files stays");
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::debug!(%error, "limit of open files stays");
+            limit.current
+        }
+    };
+    if let Some(line) = too_few_files(files, connections_max) {
+        tracing::warn!("{line}");
+    }
+}
+
+/// `files`: what the process may have open; `None`: any number.
+fn too_few_files(files: Option<u64>, connections_max: usize) -> Option<String> {
+    let wanted = (connections_max as u64).saturating_add(FILES_BESIDE_CONNECTIONS);
+    let files = files.filter(|files| *files < wanted)?;
+    let left = files.saturating_sub(FILES_BESIDE_CONNECTIONS);
+    Some(format!(
+        "the limit of {files} open files leaves room for about {left} connections, and kafka.connections_max is \
+         {connections_max}: raise it to {wanted} (ulimit -Hn, LimitNOFILE of systemd), or lower kafka.connections_max"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_files_that_is_too_low_for_the_connections_is_told_in_one_line() {
+        assert_eq!(too_few_files(None, 12_000), None);
+        assert_eq!(too_few_files(Some(12_512), 12_000), None);
+        let line = too_few_files(Some(4_096), 12_000).expect("is too low");
+        for part in ["4096", "3584", "12000", "12512", "kafka.connections_max"] {
+            assert!(line.contains(part), "{line}");
+        }
+        assert!(!line.contains('\n'));
+        assert!(too_few_files(Some(100), usize::MAX).is_some());
     }
 }

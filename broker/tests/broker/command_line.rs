@@ -149,6 +149,43 @@ fn a_server_says_when_it_is_ready_and_sigterm_ends_it_with_0_in_two_seconds() {
     );
 }
 
+/// A warning, and a start: the clients that fit are served.
+#[test]
+fn a_server_that_may_open_few_files_says_so_and_raises_the_limit_as_far_as_it_may() {
+    let data = tempfile::tempdir().unwrap();
+    let config = data.path().join("headwater.toml");
+    let text = format!(
+        "[server]\ndata_dir = {:?}\n[[kafka.listener]]\nlisten = \"127.0.0.1:0\"\n",
+        data.path().join("data")
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -Sn 100; ulimit -Hn 1000; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_headwater"))
+        .args(["run", "--config"])
+        .arg(&config)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said: Vec<String> = lines
+        .map(Result::unwrap)
+        .take_while(|line| !line.contains("headwater is ready"))
+        .collect();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let warned = said.iter().filter(|line| line.contains("open files"));
+    let warned: Vec<_> = warned.collect();
+    assert_eq!(warned.len(), 1, "{said:?}");
+    assert!(warned[0].contains("kafka.connections_max is 12000"));
+    let limits = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let limits: Vec<&str> = limits.unwrap().split_whitespace().skip(3).take(2).collect();
+    assert_eq!(limits, ["1000", "1000"]);
+}
+
 /// `headwater run` on a file without instances, once it is ready.
 fn run_server(data: &std::path::Path) -> (std::process::Child, tempfile::NamedTempFile) {
     let mut config = tempfile::NamedTempFile::new().unwrap();

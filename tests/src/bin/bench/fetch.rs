@@ -6,6 +6,8 @@
 use std::io::{BufWriter, Write};
 use std::time::Duration;
 
+use tempfile::{NamedTempFile, TempDir};
+
 use super::bare_loop::{BareLoop, From};
 use super::batch_place::batch_index;
 use super::big_log::{BigLog, Shape};
@@ -32,41 +34,81 @@ const ROWS: u64 = 60_000;
 /// What is read: well inside the ring, so that no byte comes from a file.
 const READ_BYTES: usize = 24 << 20;
 
+/// headwater whose newest batches lie in its ring, and a bare loop that serves the same bytes from memory.
+pub(crate) struct Hot {
+    pub(crate) headwater: Headwater,
+    pub(crate) newest: Stretch,
+    bare_loop: BareLoop,
+    _files: (Database, TempDir, NamedTempFile),
+}
+
+impl Hot {
+    pub(crate) fn prepare(instance: &str) -> Result<Self, Failure> {
+        let database = Database::start()?;
+        let data = tempfile::tempdir()?;
+        let mut sql = database.connect()?;
+        workload::create_table(&mut sql)?;
+        workload::prepare_instance(&mut sql, instance)?;
+        workload::fill(&mut sql, 1, ROWS, 500)?;
+
+        let launch = Launch::new(&database, instance, data.path());
+        let mut headwater = launch.spawn()?;
+        let topic = workload::topic(instance);
+        headwater.wait_for_records(&topic, ROWS, Duration::from_millis(20))?;
+        let whole = headwater.stretch(&topic)?;
+
+        let mut batches = Vec::new();
+        whole.download(&mut batches)?;
+        let from = batches.len().saturating_sub(READ_BYTES);
+        let first = batch_index(&batches)?
+            .into_iter()
+            .find(|place| place.at >= from)
+            .ok_or("the topic is empty")?;
+        let mut file = NamedTempFile::new()?;
+        file.write_all(&batches[first.at..])?;
+        let newest = Stretch {
+            start: first.base_offset,
+            ..whole
+        };
+        let bare_loop = BareLoop::start(file.path(), &topic, From::Memory)?;
+        let hot = Self {
+            headwater,
+            newest,
+            bare_loop,
+            _files: (database, data, file),
+        };
+        hot.newest.check_equal(&hot.reference())?;
+        Ok(hot)
+    }
+
+    /// The same bytes, of the bare loop.
+    pub(crate) fn reference(&self) -> Stretch {
+        Stretch {
+            port: self.bare_loop.port,
+            pid: self.bare_loop.pid(),
+            ..self.newest.clone()
+        }
+    }
+
+    pub(crate) fn stop(self) -> Result<(), Failure> {
+        self.headwater.stop()
+    }
+}
+
 /// The newest batches, read again and again.
 pub(crate) fn from_ring(settings: &Settings) -> Result<Section, Failure> {
-    let database = Database::start()?;
-    let data = tempfile::tempdir()?;
-    let mut sql = database.connect()?;
-    workload::create_table(&mut sql)?;
-    workload::prepare_instance(&mut sql, INSTANCE)?;
-    workload::fill(&mut sql, 1, ROWS, 500)?;
-
-    let launch = Launch::new(&database, INSTANCE, data.path());
-    let mut headwater = launch.spawn()?;
-    let topic = workload::topic(INSTANCE);
-    headwater.wait_for_records(&topic, ROWS, Duration::from_millis(20))?;
-    let whole = headwater.stretch(&topic)?;
-
-    let mut batches = Vec::new();
-    whole.download(&mut batches)?;
-    let from = batches.len().saturating_sub(READ_BYTES);
-    let first = batch_index(&batches)?
-        .into_iter()
-        .find(|place| place.at >= from)
-        .ok_or("the topic is empty")?;
-    let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(&batches[first.at..])?;
-    let newest = Stretch {
-        start: first.base_offset,
-        ..whole
-    };
-    let bare_loop = BareLoop::start(file.path(), &topic, From::Memory)?;
+    let hot = Hot::prepare(INSTANCE)?;
     let readers = READERS.into_iter().filter(|readers| !readers.spread);
     let mut section = Section::new("Fetch from the ring", COLUMNS);
-    for row in beside(settings, &bare_loop, &newest, &headwater, readers)? {
-        section.row(row);
-    }
-    headwater.stop()?;
+    let rows = beside(
+        settings,
+        &hot.bare_loop,
+        &hot.newest,
+        &hot.headwater,
+        readers,
+    )?;
+    rows.into_iter().for_each(|row| section.row(row));
+    hot.stop()?;
     Ok(section)
 }
 
@@ -76,7 +118,7 @@ pub(crate) fn from_page_cache(settings: &Settings) -> Result<Section, Failure> {
     log.fill(settings.fetch_mebibytes << 20, Shape::TRANSACTIONS_OF_500)?;
     let mut headwater = log.launch().spawn()?;
     let whole = headwater.stretch(log.topic())?;
-    let mut file = tempfile::NamedTempFile::new()?;
+    let mut file = NamedTempFile::new()?;
     let mut writer = BufWriter::new(&mut file);
     whole.download(&mut writer)?;
     writer.flush()?;

@@ -84,7 +84,8 @@ impl FetchRequest {
         self.offset_at
     }
 
-    fn with_offset(&mut self, offset: i64) -> &[u8] {
+    /// The whole frame.
+    pub(crate) fn with_offset(&mut self, offset: i64) -> &[u8] {
         self.bytes[self.offset_at..self.offset_at + 8].copy_from_slice(&offset.to_be_bytes());
         &self.bytes
     }
@@ -92,12 +93,19 @@ impl FetchRequest {
 
 impl FetchClient {
     pub(crate) fn connect(port: u16) -> io::Result<Self> {
+        let mut client = Self::connect_small(port)?;
+        client.response.resize(2 << 20, 0);
+        Ok(client)
+    }
+
+    /// With a buffer that grows to the longest response.
+    pub(crate) fn connect_small(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self {
             stream,
-            response: vec![0; 2 << 20],
+            response: Vec::new(),
             response_bytes: 0,
         })
     }
@@ -105,6 +113,11 @@ impl FetchClient {
     /// The socket, so that another thread can close it.
     pub(crate) fn socket(&self) -> io::Result<TcpStream> {
         self.stream.try_clone()
+    }
+
+    /// Sends a fetch and does not wait for the answer.
+    pub(crate) fn send(&mut self, request: &mut FetchRequest, offset: i64) -> io::Result<()> {
+        self.stream.write_all(request.with_offset(offset))
     }
 
     /// Fetches from `offset` on. An error code in the answer is an error here.
@@ -135,9 +148,7 @@ impl FetchClient {
         frame.i32(1);
         frame.i32(0);
         frame.i64(LATEST);
-        self.call(frame)?;
-
-        let mut reader = Reader(&self.response[..self.response_bytes]);
+        let mut reader = self.call(frame)?;
         // Correlation id, one topic, its name, one partition, its index.
         reader.i32()?;
         reader.i32()?;
@@ -156,8 +167,7 @@ impl FetchClient {
 
     /// Asks which APIs are served and returns their number.
     pub(crate) fn api_versions(&mut self) -> io::Result<i32> {
-        self.call(Frame::new(API_VERSIONS, 0))?;
-        let mut reader = Reader(&self.response[..self.response_bytes]);
+        let mut reader = self.call(Frame::new(API_VERSIONS, 0))?;
         reader.i32()?;
         match reader.i16()? {
             0 => reader.i32(),
@@ -179,12 +189,14 @@ impl FetchClient {
         let mut frame = Frame::new(METADATA, 1);
         frame.i32(1);
         frame.string(topic);
-        self.call(frame)
+        self.call(frame).map(drop)
     }
 
-    fn call(&mut self, frame: Frame) -> io::Result<()> {
+    /// Sends a request; its answer, from the correlation id on.
+    pub(crate) fn call(&mut self, frame: Frame) -> io::Result<Reader<'_>> {
         self.stream.write_all(&frame.finish())?;
-        self.receive()
+        self.receive()?;
+        Ok(Reader(&self.response[..self.response_bytes]))
     }
 
     fn receive(&mut self) -> io::Result<()> {

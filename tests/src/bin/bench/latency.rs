@@ -19,11 +19,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use super::database::Database;
 use super::headwater::{Headwater, Launch};
 use super::postgres_client::Connection;
 use super::report::{Cell, Section};
 use super::sample::Samples;
+use super::stretch::Stretch;
 use super::{Failure, Settings, workload};
 use receiver::Receiver;
 use sync_file::SyncFile;
@@ -64,13 +67,13 @@ from generate_series(0, $2 - 1) as row";
 
 /// What is written: how large and how often.
 #[derive(Clone, Copy)]
-struct Load {
+pub(crate) struct Load {
     rows_per_transaction: u32,
     rows_per_second: u32,
 }
 
 impl Load {
-    const fn new(rows_per_transaction: u32, rows_per_second: u32) -> Self {
+    pub(crate) const fn new(rows_per_transaction: u32, rows_per_second: u32) -> Self {
         Self {
             rows_per_transaction,
             rows_per_second,
@@ -87,40 +90,74 @@ impl Load {
 }
 
 pub(crate) fn run(settings: &Settings) -> Result<Section, Failure> {
-    let database = Database::start()?;
-    let data = tempfile::tempdir()?;
-    let mut sql = database.connect()?;
-    workload::create_table(&mut sql)?;
-    workload::prepare_instance(&mut sql, INSTANCE)?;
-    workload::publish(&mut sql, REFERENCE)?;
-    sql.query(&format!(
-        "select pg_create_logical_replication_slot('{REFERENCE}', 'pgoutput')"
-    ))?;
-    let launch = Launch::new(&database, INSTANCE, data.path());
-    let mut headwater = launch.spawn()?;
-    let mut bench = Bench {
-        reference: Receiver::of_the_slot(&database, REFERENCE)?,
-        consumer: Receiver::of_the_topic(&mut headwater, &workload::topic(INSTANCE))?,
-        writers: (0..WRITERS)
-            .map(|_| writer(&database))
-            .collect::<Result<_, _>>()?,
-        sync_file: SyncFile::create()?,
-        next_transaction: 1,
-    };
+    let mut rig = Rig::start(INSTANCE)?;
     // Connections, caches and plans are warm before the first number is taken.
-    bench.measure(LOADS[0], 1, &headwater)?;
+    rig.measure(LOADS[0], 1)?;
 
     let mut section = Section::new("Commit to consumer", COLUMNS);
     for load in LOADS {
         let runs: Vec<Run> = (0..settings.alternations)
-            .map(|_| bench.measure(load, settings.latency_seconds, &headwater))
+            .map(|_| rig.measure(load, settings.latency_seconds))
             .collect::<Result<_, _>>()?;
-        section.row(row(load, &runs, &headwater)?);
+        section.row(row(load, &runs, &rig.headwater)?);
     }
-    bench.reference.stop();
-    bench.consumer.stop();
-    headwater.stop()?;
+    rig.stop()?;
     Ok(section)
+}
+
+/// A database with its writers, headwater with a consumer, and the reference.
+pub(crate) struct Rig {
+    bench: Bench,
+    headwater: Headwater,
+    topic: String,
+    _files: (Database, TempDir),
+}
+
+impl Rig {
+    pub(crate) fn start(instance: &str) -> Result<Self, Failure> {
+        let database = Database::start()?;
+        let data = tempfile::tempdir()?;
+        let mut sql = database.connect()?;
+        workload::create_table(&mut sql)?;
+        workload::prepare_instance(&mut sql, instance)?;
+        workload::publish(&mut sql, REFERENCE)?;
+        sql.query(&format!(
+            "select pg_create_logical_replication_slot('{REFERENCE}', 'pgoutput')"
+        ))?;
+        let launch = Launch::new(&database, instance, data.path());
+        let mut headwater = launch.spawn()?;
+        let topic = workload::topic(instance);
+        let bench = Bench {
+            reference: Receiver::of_the_slot(&database, REFERENCE)?,
+            consumer: Receiver::of_the_topic(&mut headwater, &topic)?,
+            writers: (0..WRITERS)
+                .map(|_| writer(&database))
+                .collect::<Result<_, _>>()?,
+            sync_file: SyncFile::create()?,
+            next_transaction: 1,
+        };
+        Ok(Self {
+            bench,
+            headwater,
+            topic,
+            _files: (database, data),
+        })
+    }
+
+    /// What the consumer reads.
+    pub(crate) fn stretch(&mut self) -> Result<Stretch, Failure> {
+        self.headwater.stretch(&self.topic)
+    }
+
+    pub(crate) fn measure(&mut self, load: Load, seconds: u64) -> Result<Run, Failure> {
+        self.bench.measure(load, seconds, &self.headwater)
+    }
+
+    pub(crate) fn stop(self) -> Result<(), Failure> {
+        self.bench.reference.stop();
+        self.bench.consumer.stop();
+        self.headwater.stop()
+    }
 }
 
 fn writer(database: &Database) -> Result<Connection, Failure> {
@@ -160,17 +197,17 @@ fn row(load: Load, runs: &[Run], headwater: &Headwater) -> Result<Vec<Cell>, Fai
 }
 
 /// One load, once; all in milliseconds.
-struct Run {
+pub(crate) struct Run {
     receipt: Samples,
-    syncs: Samples,
+    pub(crate) syncs: Samples,
     /// Each receipt plus one of the syncs measured meanwhile.
     reference: Samples,
-    headwater: Samples,
+    pub(crate) headwater: Samples,
     /// From the bare receipt of a commit to its record in the consumer.
     after_receipt: Samples,
     /// As the database reached it.
-    rows_per_second: f64,
-    cpu_microseconds_per_row: f64,
+    pub(crate) rows_per_second: f64,
+    pub(crate) cpu_microseconds_per_row: f64,
 }
 
 impl Run {

@@ -5,6 +5,9 @@
 //! `bench latency` takes the time from commit to consumer, beside a bare receipt plus one sync.
 //! `bench fetch` reads the newest batches, and a log in the page cache, beside bare loops that write the same bytes.
 //! `bench cold` reads one of 200 topics from the disk, beside a topic that has its log to itself.
+//! `bench groups` has 20 consumer groups read the newest batches at once, beside the same bare loop.
+//! `bench commits` takes the time of commits while rows are captured, and of capture without and with commits.
+//! `bench connections` prints what ten thousand connections cost, idle and parked in fetches.
 //! `bench memory` and `bench start` print absolute figures. `bench all` is all of these.
 //! `bench kafka` puts Apache Kafka beside headwater, with the same records.
 //!
@@ -29,10 +32,14 @@ mod batch_place;
 mod big_log;
 mod capture;
 mod cold;
+mod commits;
+mod connections;
 mod database;
 mod dts;
 mod fetch;
 mod fetch_client;
+mod group_client;
+mod groups;
 mod headwater;
 mod kafka;
 mod kafka_frame;
@@ -85,6 +92,12 @@ enum Bench {
     Fetch,
     /// One of 200 topics that were written by turns, from the disk, beside a topic that is alone in its log.
     Cold,
+    /// Consumer groups that read the newest batches at once, beside bare loops; memory of a group.
+    Groups,
+    /// Commits of 20 groups while rows are captured; capture without and with them.
+    Commits,
+    /// Ten thousand connections, idle and parked.
+    Connections,
     /// Resident memory: idle, and in a transaction of a million rows.
     Memory,
     /// Time from exec to the first answers: empty, and after kill -9 under load.
@@ -145,6 +158,9 @@ struct Settings {
     /// How long headwater idles before its memory is read.
     #[arg(long, global = true, default_value_t = 60)]
     idle_seconds: u64,
+    /// How long ten thousand connections are watched, idle and parked each; a fetch is parked for 30 s.
+    #[arg(long, global = true, default_value_t = 60)]
+    parked_seconds: u64,
     /// Also writes everything as JSON to this file.
     #[arg(long, global = true)]
     json: Option<PathBuf>,
@@ -172,10 +188,13 @@ fn run(command_line: &CommandLine) -> Result<(), Failure> {
         Bench::All => vec![
             Bench::Start,
             Bench::Fetch,
+            Bench::Groups,
             Bench::Cold,
             Bench::Capture,
             Bench::Dts,
             Bench::Latency,
+            Bench::Commits,
+            Bench::Connections,
             Bench::Memory,
         ],
         one @ (Bench::Capture
@@ -183,6 +202,9 @@ fn run(command_line: &CommandLine) -> Result<(), Failure> {
         | Bench::Latency
         | Bench::Fetch
         | Bench::Cold
+        | Bench::Groups
+        | Bench::Commits
+        | Bench::Connections
         | Bench::Memory
         | Bench::Start
         | Bench::Kafka) => vec![one.clone()],
@@ -226,6 +248,12 @@ fn measure(
             done(fetch::from_page_cache(settings)?);
         }
         Bench::Cold => done(cold::run(settings)?),
+        Bench::Groups => {
+            done(groups::run(settings)?);
+            done(groups::memory()?);
+        }
+        Bench::Commits => done(commits::run(settings)?),
+        Bench::Connections => done(connections::run(settings)?),
         Bench::Memory => done(memory::run(settings)?),
         Bench::Start => done(start::run(settings)?),
         Bench::Kafka => versus_kafka::run(settings, done)?,

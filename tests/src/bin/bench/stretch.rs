@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use headwater_protocol::batch::BatchHeader;
 
 use super::fetch_client::{FetchClient, FetchRequest};
+use super::group_client::GroupMember;
 use super::report::Cell;
 use super::sample::Samples;
 use super::{Failure, process};
 
 /// Where in a batch the leader epoch stands: each broker writes its own, outside the batch's checksum.
 const LEADER_EPOCH: std::ops::Range<usize> = 12..16;
+
+/// Five times as often as stock clients commit by default.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A stretch of offsets of one topic on a server.
 #[derive(Debug, Clone)]
@@ -45,6 +49,8 @@ pub(crate) struct Readers {
     pub(crate) connections: usize,
     /// Each begins at another place; otherwise all at the start.
     pub(crate) spread: bool,
+    /// Each is the active member of a consumer group of its own, which commits once a second and at its end.
+    pub(crate) in_groups: bool,
 }
 
 /// The readers of the tables: all from the start, as consumers that catch up, and twenty at twenty places.
@@ -55,6 +61,7 @@ pub(crate) const READERS: [Readers; 4] = [
     Readers {
         connections: 20,
         spread: true,
+        in_groups: false,
     },
 ];
 
@@ -63,6 +70,14 @@ impl Readers {
         Self {
             connections,
             spread: false,
+            in_groups: false,
+        }
+    }
+
+    pub(crate) const fn in_groups(groups: usize) -> Self {
+        Self {
+            in_groups: true,
+            ..Self::together(groups)
         }
     }
 
@@ -168,8 +183,9 @@ impl Stretch {
             let threads: Vec<_> = (0..readers.connections)
                 .map(|number| {
                     let first = self.first_offset(readers, number);
+                    let group = readers.in_groups.then(|| format!("bench-{number}"));
                     let barrier = &barrier;
-                    scope.spawn(move || self.read_for(first, duration, barrier))
+                    scope.spawn(move || self.read_for((first, group), duration, barrier))
                 })
                 .collect();
             barrier.wait();
@@ -199,10 +215,17 @@ impl Stretch {
         self.start + (self.end - self.start) / part(readers.connections).max(1) * part(number)
     }
 
-    fn read_for(&self, first: i64, duration: Duration, barrier: &Barrier) -> Result<u64, Failure> {
+    fn read_for(
+        &self,
+        (first, group): (i64, Option<String>),
+        duration: Duration,
+        barrier: &Barrier,
+    ) -> Result<u64, Failure> {
         let connected = FetchClient::connect(self.port);
+        let member = group.map(|group| Committing::join(self, &group));
         barrier.wait();
         let mut client = connected?;
+        let mut member = member.transpose()?;
         let mut request = FetchRequest::new(&self.topic, Duration::ZERO);
         let until = Instant::now() + duration;
         let mut offset = first;
@@ -211,11 +234,45 @@ impl Stretch {
             let fetched = client.fetch(&mut request, offset)?;
             bytes += fetched.batches.len() as u64;
             offset = fetched.next_offset;
+            if let Some(member) = &mut member {
+                member.has_read_to(offset)?;
+            }
             if offset >= self.end {
                 offset = self.start;
             }
         }
+        if let Some(member) = member {
+            member.end(offset)?;
+        }
         Ok(bytes)
+    }
+}
+
+/// A member that commits what was read.
+struct Committing {
+    member: GroupMember,
+    committed: Instant,
+}
+
+impl Committing {
+    fn join(stretch: &Stretch, group: &str) -> io::Result<Self> {
+        Ok(Self {
+            member: GroupMember::join(stretch.port, group, &stretch.topic)?,
+            committed: Instant::now(),
+        })
+    }
+
+    fn has_read_to(&mut self, offset: i64) -> io::Result<()> {
+        if self.committed.elapsed() >= COMMIT_INTERVAL {
+            self.member.commit(offset)?;
+            self.committed = Instant::now();
+        }
+        self.member.stay()
+    }
+
+    fn end(mut self, offset: i64) -> io::Result<()> {
+        self.member.commit(offset)?;
+        self.member.leave()
     }
 }
 

@@ -27,12 +27,16 @@
 //! |                                  | active    | active anew +    | its share: stable +  | 0 +       | 27 +         | candidate, or idle |
 //! |                                  | standby   | standby +        | empty share +        | 0 +       | 22 +         | removed         |
 //! | stable (Stable)                  | new       | standby (2)      | -                    | -         | 25           | -               |
-//! |                                  | active    | active anew +    | its share +          | 0 +       | accepted +   | candidate, or idle |
+//! |                                  | active    | active anew +    | its share +          | 0 (3) +   | accepted +   | candidate, or idle |
 //! |                                  | standby   | standby +        | empty share +        | 0 +       | 22 +         | removed         |
 //!
 //! (1) Without member id and with generation -1, as consumers do that assign partitions themselves. (2) In mode `reject`:
 //! `GROUP_MAX_SIZE_REACHED`. A generation other than the member's own is answered 22 by SyncGroup, Heartbeat and
 //! OffsetCommit; an instance id that another member has now, 82.
+//!
+//! (3) 27 while it has assigned itself nothing although it subscribes to topics that exist, at most
+//! [`ASKED_AGAIN_MAX`] times: it joined before it knew of them, and may not notice for minutes. On Kafka a first member
+//! waits 3 s for others (`group.initial.rebalance.delay.ms`), which hides that; here it would be too quick.
 //!
 //! Sources: Kafka's `ClassicGroup`, KIP-134, KIP-345, KIP-394, KIP-559. Where we differ: `docs/wire.md`.
 
@@ -63,6 +67,9 @@ pub(crate) const SESSION_TIMEOUT_MS: std::ops::RangeInclusive<i32> = 6_000..=1_8
 
 /// How long a candidate may take to join before the next one is asked; less if its session is shorter.
 pub(crate) const CANDIDATE_WAIT: Duration = Duration::from_secs(10);
+
+/// How often an active member that assigned itself nothing is asked to join again.
+pub(crate) const ASKED_AGAIN_MAX: u8 = 3;
 
 /// An assignment that is longer is answered and not kept, bytes: tools then show none, and nothing else changes.
 pub(crate) const ASSIGNMENT_BYTES_KEPT: usize = 32 << 10;

@@ -72,6 +72,7 @@ async fn join(ctx: &Context<'_>, request: &JoinGroupRequest) -> Result<Joined, R
         protocol_type: &request.protocol_type,
         protocol: first.map_or("", |protocol| shortened(&protocol.name)),
         metadata: first.map_or(&[], |protocol| &protocol.metadata),
+        names_topics: named.is_some(),
         knows_pending: ctx.version >= KNOWS_PENDING,
         fresh_id: &fresh_id,
     };

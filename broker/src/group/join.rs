@@ -25,6 +25,8 @@ pub(crate) struct Join<'a> {
     pub(crate) protocol: &'a str,
     /// What the client says with it: bytes of its own protocol.
     pub(crate) metadata: &'a [u8],
+    /// Whether it subscribes to a topic that exists and that it may read.
+    pub(crate) names_topics: bool,
     /// Whether the client expects `MEMBER_ID_REQUIRED` (version 4 and later).
     pub(crate) knows_pending: bool,
     /// Random; the id of a member that is new.
@@ -160,6 +162,7 @@ impl Coordinator {
         let member = self.members.get_mut(&key).ok_or(Refusal::UnknownMemberId)?;
         self.generation = generation;
         member.generation = generation;
+        member.is_to_join_again = false;
         if !was_active {
             member.since_ms = now.wall_ms;
         }

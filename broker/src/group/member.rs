@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::join::Join;
+use super::{ASKED_AGAIN_MAX, join::Join};
 
 /// How a request names its member.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,12 @@ pub(super) struct Member {
     pub(super) protocol: String,
     /// What it said with that; empty where it is not kept, as over a restart of the broker.
     pub(super) metadata: Bytes,
+    /// Whether it subscribes to topics that exist.
+    pub(super) names_topics: bool,
+    /// It is active, and has assigned itself nothing although it names topics.
+    pub(super) is_to_join_again: bool,
+    /// How often that was so, one time after another.
+    pub(super) asked_again: u8,
     /// What it was told when it last joined.
     pub(super) generation: i32,
     /// Monotonic; when its session ends.
@@ -50,6 +56,9 @@ impl Member {
             rebalance_timeout: Duration::ZERO,
             protocol: String::new(),
             metadata: Bytes::new(),
+            names_topics: false,
+            is_to_join_again: false,
+            asked_again: 0,
             generation: 0,
             expires: Duration::ZERO,
             since_ms,
@@ -64,6 +73,7 @@ impl Member {
         join.client_host.clone_into(&mut self.client_host);
         join.software.clone_into(&mut self.software);
         join.protocol.clone_into(&mut self.protocol);
+        self.names_topics = join.names_topics;
         self.metadata = if join.metadata.len() <= metadata_bytes_max {
             // A copy, since a slice would keep the whole request in memory.
             Bytes::copy_from_slice(join.metadata)
@@ -72,6 +82,17 @@ impl Member {
         };
         self.session_timeout = millis(join.session_timeout_ms);
         self.rebalance_timeout = millis(join.rebalance_timeout_ms);
+    }
+
+    /// It assigned itself something, or nothing.
+    pub(super) fn assigned(&mut self, nothing: bool) {
+        let again = nothing && self.names_topics && self.asked_again < ASKED_AGAIN_MAX;
+        self.is_to_join_again = again;
+        self.asked_again = match (nothing, again) {
+            (false, _) => 0,
+            (true, true) => self.asked_again + 1,
+            (true, false) => self.asked_again,
+        };
     }
 
     /// Extends the session.

@@ -17,6 +17,12 @@ pub(crate) fn topics(metadata: &[u8]) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether an assignment (`ConsumerProtocolAssignment`, which begins alike) has no topics. One that cannot be read may have
+/// some.
+pub(crate) fn assigns_nothing(assignment: &[u8]) -> bool {
+    assignment.is_empty() || matches!(head(assignment), Some((0, _)))
+}
+
 fn head(metadata: &[u8]) -> Option<(u32, &[u8])> {
     let (_version, rest) = metadata.split_first_chunk::<2>()?;
     let (count, rest) = rest.split_first_chunk()?;
@@ -39,6 +45,20 @@ mod tests {
     fn topics_are_read_in_order_whatever_follows_them() {
         let metadata = b"\0\x03\0\0\0\x02\0\x01a\0\x02bc\xff\xff\xff\xff\0\0\0\0";
         assert_eq!(topics(metadata).collect::<Vec<_>>(), ["a", "bc"]);
+    }
+
+    #[test]
+    fn an_assignment_without_topics_is_known_whatever_follows_and_no_other() {
+        for nothing in [&b""[..], b"\0\0\0\0\0\0", b"\0\x03\0\0\0\0\xff\xff\xff\xff"] {
+            assert!(assigns_nothing(nothing), "{nothing:?}");
+        }
+        for something in [
+            &b"\0"[..],
+            b"\0\0\0\0\0\x01\0\x01a",
+            b"\0\0\xff\xff\xff\xff",
+        ] {
+            assert!(!assigns_nothing(something), "{something:?}");
+        }
     }
 
     #[test]

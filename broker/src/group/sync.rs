@@ -7,6 +7,7 @@ use super::{
     ASSIGNMENT_BYTES_KEPT, CONSUMER,
     coordinator::{Coordinator, Decision, Phase, Role},
     member::Caller,
+    subscription::assigns_nothing,
 };
 use crate::error_code::Refusal;
 
@@ -55,7 +56,11 @@ impl Coordinator {
         // A copy, since a slice would keep the whole request in memory.
         self.assignment = kept.then(|| Bytes::copy_from_slice(&share));
         self.phase = Phase::Stable { active: key };
-        let who = self.members.get(&key).map(super::member::Member::who);
+        let member = self.members.get_mut(&key);
+        let who = member.map(|member| {
+            member.assigned(assigns_nothing(&share));
+            member.who()
+        });
         Decision {
             answer: Ok(share),
             write: Some((who.unwrap_or_default(), self.membership(), None)),
@@ -81,7 +86,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Answers a heartbeat and extends the session. Only a candidate is told to join again.
+    /// Answers a heartbeat and extends the session. Only a candidate is told to join again, and an active member that
+    /// should have assigned itself something.
     pub(crate) fn heartbeat(
         &mut self,
         now: Now,
@@ -90,8 +96,13 @@ impl Coordinator {
     ) -> Result<(), Refusal> {
         let key = self.find_current(now, caller, generation)?;
         match self.role(key) {
+            Role::Active if self.is_to_join_again(key) => Err(Refusal::RebalanceInProgress),
             Role::Active | Role::Standby => Ok(()),
             Role::Candidate => Err(Refusal::RebalanceInProgress),
         }
+    }
+    fn is_to_join_again(&self, key: u64) -> bool {
+        let member = self.members.get(&key);
+        member.is_some_and(|member| member.is_to_join_again)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_protocol::messages::{
     DeleteGroupsRequest, DescribeGroupsRequest, LeaveGroupRequest, ListGroupsRequest,
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
     join_group_request::JoinGroupRequestProtocol,
     leave_group_request::MemberIdentity,
     offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
     offset_fetch_request::{
         OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
     },
+    sync_group_request::SyncGroupRequestAssignment,
 };
 
 use crate::{
@@ -62,6 +63,34 @@ async fn a_second_member_stands_by_and_takes_over_where_the_first_one_committed(
         (7, "m".to_owned()),
         "the last accepted commit"
     );
+}
+
+/// kafka-python 3.0 does so when it joins before it has seen its topic, and then waits for its next metadata refresh.
+#[tokio::test]
+async fn a_member_that_takes_none_of_the_topics_it_names_is_asked_to_join_again() {
+    let harness = Harness::start().await;
+    let mut client = harness.client().await;
+    for (topic, expected) in [(ORDERS, 27), ("shop.public.unknown", 0)] {
+        let protocol = JoinGroupRequestProtocol::default()
+            .with_name(text("range"))
+            .with_metadata(subscription(topic));
+        let request = join_request(topic, "").with_protocols(vec![protocol]);
+        let joined = client.ask(&request, 3).await;
+        let own = SyncGroupRequestAssignment::default()
+            .with_member_id(joined.member_id.clone())
+            .with_assignment(Bytes::from_static(&[
+                0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
+            ]));
+        let request = SyncGroupRequest::default()
+            .with_group_id(group_id(topic))
+            .with_generation_id(joined.generation_id)
+            .with_member_id(joined.member_id.clone())
+            .with_assignments(vec![own]);
+        assert_eq!(client.ask(&request, 3).await.error_code, 0);
+        let member = (joined.member_id.as_str(), joined.generation_id);
+        let told = heartbeat(&mut client, topic, member).await;
+        assert_eq!(told, expected, "{topic}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use super::world::{
 };
 use crate::{
     error_code::Refusal,
-    group::{EMPTY_ASSIGNMENT, Join, Joined, MEMBERS_MAX, METADATA_BYTES_KEPT, Role, Sync},
+    group::{
+        ASKED_AGAIN_MAX, EMPTY_ASSIGNMENT, Join, Joined, MEMBERS_MAX, METADATA_BYTES_KEPT, Role,
+        Sync,
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -273,6 +276,7 @@ fn impossible_requests_change_nothing() {
         protocol_type: "consumer",
         protocol: "range",
         metadata: b"topics",
+        names_topics: true,
         knows_pending: false,
         fresh_id: "n",
     };
@@ -388,6 +392,7 @@ fn the_history_hears_of_takeovers_and_not_of_the_same_member_joining_again() {
         protocol_type: "consumer",
         protocol: "range",
         metadata: b"topics",
+        names_topics: true,
         knows_pending: true,
         fresh_id: "unused",
     };
@@ -459,6 +464,7 @@ fn what_members_say_when_they_join_is_shown_as_far_as_the_group_has_room() {
             protocol_type: "consumer",
             protocol: "range",
             metadata,
+            names_topics: true,
             knows_pending: false,
             fresh_id: "unused",
         };
@@ -476,4 +482,47 @@ fn what_members_say_when_they_join_is_shown_as_far_as_the_group_has_room() {
     assert_eq!(say("b", &long), [short, long.len(), short]);
     assert_eq!(say("c", b"topics and"), [short, long.len(), 0]);
     assert_eq!(say("b", b""), [short, 0, 0]);
+}
+
+fn assign(world: &mut World, name: &str, assignment: &'static [u8]) {
+    let sync = Sync {
+        caller: caller(name),
+        generation: world.group.view().generation,
+        protocol_type: None,
+        protocol: None,
+        own_assignment: Some(Bytes::from_static(assignment)),
+    };
+    let decision = world.group.sync(world.now, sync);
+    assert_eq!(world.store(decision), Ok(Bytes::from_static(assignment)));
+}
+
+/// It joined before it knew its topics.
+#[test]
+fn an_active_member_that_assigns_itself_nothing_is_asked_to_join_again_a_few_times() {
+    let mut world = World::stable(GroupMode::Exclusive);
+    let again = Err(Refusal::RebalanceInProgress);
+    for _ in 0..2 {
+        for round in 1..=ASKED_AGAIN_MAX + 2 {
+            let generation = generation_of(&world.rejoin("a"));
+            assert_eq!(world.heartbeat("a", generation), Ok(()), "it is at it");
+            assign(&mut world, "a", EMPTY_ASSIGNMENT);
+            let told = world.heartbeat("a", generation);
+            let expected = if round <= ASKED_AGAIN_MAX {
+                again
+            } else {
+                Ok(())
+            };
+            assert_eq!(told, expected, "round {round}");
+            assert_eq!(world.commit("a", generation), Ok(()));
+            assert_eq!(
+                world.heartbeat("b", 1),
+                Ok(()),
+                "standbys are not disturbed"
+            );
+        }
+        // Once it has something, the next time counts from the start.
+        let generation = generation_of(&world.rejoin("a"));
+        assign(&mut world, "a", b"\0\0\0\0\0\x01\0\x01t\0\0\0\x01\0\0\0\0");
+        assert_eq!(world.heartbeat("a", generation), Ok(()));
+    }
 }

@@ -79,6 +79,7 @@ impl World {
             protocol_type: "consumer",
             protocol: "range",
             metadata: b"topics",
+            names_topics: true,
             knows_pending: knows,
             fresh_id,
         };

@@ -273,14 +273,20 @@ impl Context<'_> {
         catalog.topic_by_name(topic).map(|topic| topic.instance)
     }
 
-    /// The client, for the history of groups.
+    /// The client, for the history of groups; and who logged in, where somebody had to.
     pub(crate) fn who(&self) -> String {
         let client: String = self
             .client_id
             .chars()
             .take(limits::CLIENT_ID_CHARS)
             .collect();
-        format!("{client}@{}", self.session.peer.ip().to_canonical())
+        let principal = match &self.session.principal {
+            Principal::Unauthenticated | Principal::Anonymous => "",
+            Principal::Group(_) => " (the group's account)",
+            Principal::Operator => " (operator)",
+        };
+        let host = self.session.peer.ip().to_canonical();
+        format!("{client}@{host}{principal}")
     }
 
     /// Partition `index` of the topic called `name`.

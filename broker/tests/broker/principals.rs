@@ -13,6 +13,7 @@ use kafka_protocol::{
 use uuid::Uuid;
 
 use crate::{
+    groups_wire::{NOBODY, commit},
     secured::{
         DEPOT_TOPIC, OPERATOR, OPERATOR_PASSWORD, ORDERS_PASSWORD, ORDERS_USER, SHOP_TOPIC,
         STOCK_PASSWORD, STOCK_USER, Secured,
@@ -205,4 +206,33 @@ async fn what_concerns_the_whole_broker_is_not_for_a_group() {
     let answer = operator.ask(&request, 7).await;
     assert_ne!(answer.topics[0].error_code, CLUSTER_AUTHORIZATION_FAILED);
     assert_ne!(answer.topics[0].error_code, 0, "topics come from tables");
+}
+
+/// Kafka's tools commit as nobody's member: the history says who did, and by what right.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_a_group_says_who_moved_it_by_kafkas_tools() {
+    let secured = Secured::start().await;
+    let mut anonymous = secured.anonymous().await;
+    let mut account = secured.user(ORDERS_USER, ORDERS_PASSWORD).await;
+    let mut operator = secured.user(OPERATOR, OPERATOR_PASSWORD).await;
+    // Back each time, since of ordinary commits only one a minute is kept.
+    for (client, offset) in [(&mut anonymous, 9), (&mut account, 8), (&mut operator, 7)] {
+        let at = [(SHOP_TOPIC, 0, offset, "")];
+        assert_eq!(commit(client, "orders", NOBODY, &at).await, [0]);
+    }
+    let history = secured.broker.groups().history("orders").await.unwrap();
+    let who: Vec<&str> = history
+        .iter()
+        .filter(|(_, entry)| !entry.moves.is_empty())
+        .map(|(_, entry)| entry.who.as_str())
+        .collect();
+    let [anonymous, account, operator] = who[..] else {
+        panic!("{who:?}");
+    };
+    assert!(anonymous.ends_with("@127.0.0.1"), "{anonymous}");
+    assert!(
+        account.ends_with("@127.0.0.1 (the group's account)"),
+        "{account}"
+    );
+    assert!(operator.ends_with("@127.0.0.1 (operator)"), "{operator}");
 }

@@ -219,10 +219,14 @@ impl Facts<'_> {
             ),
             None => String::new(),
         };
+        // In a function, since a file with `require` has no `await` outside of one.
         format!(
             "const {{ Kafka }} = require('kafkajs')\n\nconst kafka = new Kafka({{\n  brokers: ['{}'],\n  ssl: {},\n\
-             {login}}})\nconst consumer = kafka.consumer({{ groupId: '{}' }})\nawait consumer.connect()\n\
-             await consumer.subscribe({{ topics: ['{}'], fromBeginning: true }})\n",
+             {login}}})\nconst consumer = kafka.consumer({{ groupId: '{}' }})\n\nasync function main() {{\n  \
+             await consumer.connect()\n  \
+             await consumer.subscribe({{ topics: ['{}'], fromBeginning: true }})\n  \
+             await consumer.run({{\n    eachMessage: async ({{ message }}) => console.log(message.offset, \
+             String(message.value)),\n  }})\n}}\n\nmain()\n",
             self.bootstrap, self.tls, self.group, self.topic
         )
     }

@@ -76,6 +76,18 @@ install_go_client() {
   say "installed the Go client (.local/go)"
 }
 
+# librdkafka is compiled for it, which takes a minute: apart from the workspace, so that no other build waits for that.
+install_rdkafka_client() {
+  local member="$local_dir/rdkafka/member" source="$root/tests/rdkafka"
+  if [ -x "$member" ] && [ -z "$(find "$source" -newer "$member" -type f)" ]; then return; fi
+  mkdir -p "$local_dir/rdkafka"
+  CARGO_TARGET_DIR="$local_dir/rdkafka/target" cargo build --quiet --locked --manifest-path "$source/Cargo.toml" \
+    >"$log" 2>&1 </dev/null || fail_with_log "cargo build in tests/rdkafka failed"
+  cp "$local_dir/rdkafka/target/debug/member" "$member"
+  rm -rf "$local_dir/rdkafka/target"
+  say "installed the rdkafka client (.local/rdkafka)"
+}
+
 go_is_at_least() {
   local found
   found=$(GOTOOLCHAIN=local go env GOVERSION)

@@ -32,8 +32,6 @@ def main():
         **login(),
     )
     signal.signal(signal.SIGTERM, stop)
-    # A leader that has joined before it knows the topic assigns nothing, and may not notice for a minute.
-    consumer.partitions_for_topic(topic)
     consumer.subscribe([topic], listener=Listener())
     while running:
         for records in consumer.poll(timeout_ms=100).values():

@@ -350,6 +350,7 @@ fn says_wrong_group(library: Library, said: &str) -> bool {
         Library::KafkaJs => "Not authorized to access group",
         Library::Java2 | Library::Java0 => "GroupAuthorizationException",
         Library::Go => "GROUP_AUTHORIZATION_FAILED",
+        Library::Rdkafka => "Group authorization failed",
     })
 }
 
@@ -378,10 +379,16 @@ fn kafkas_own_tools_list_describe_reset_and_delete() {
     let _said = tools.consumer_groups(&[&reset[..], &["--to-offset", "2", "--execute"]].concat());
     assert_eq!(described(&tools, &topic), ["2", "5", "3"]);
 
+    refuses_changed_settings(&tools, &topic);
+
     // Not under a member's feet.
     let member = world.member(Library::KafkaPython, "tools");
     member.wait_for(last, LIMIT);
     world.wait_committed("tools", last + 1);
+    let standby = world.member(Library::KafkaPython, "tools");
+    world.wait_members("tools", 2);
+    shows_members(&tools, &topic);
+    assert!(standby.stop().is_empty(), "it stood by");
     let said = tools.consumer_groups(&[&reset[..], &["--to-earliest", "--execute"]].concat());
     assert!(said.contains("only be reset if the group"), "{said}");
     let said = tools.consumer_groups(&["--delete", "--group", "tools"]);
@@ -393,6 +400,39 @@ fn kafkas_own_tools_list_describe_reset_and_delete() {
     assert!(said.contains("was successful"), "{said}");
     let said = tools.consumer_groups(&["--list"]);
     assert!(!said.lines().any(|line| line == "tools"), "{said}");
+}
+
+/// Settings are read, and changed in the configuration file only.
+fn refuses_changed_settings(tools: &KafkaTools, topic: &str) {
+    let of_topic = ["--entity-type", "topics", "--entity-name", topic];
+    let all = tools.configs(&[&["--describe", "--all"][..], &of_topic].concat());
+    assert!(all.contains("retention.bytes="), "{all}");
+    let alter = ["--alter", "--add-config", "retention.ms=1000"];
+    let said = tools.configs(&[&alter[..], &of_topic].concat());
+    assert!(said.contains("PolicyViolationException"), "{said}");
+    assert!(!said.contains("Completed updating"), "{said}");
+    let after = tools.configs(&[&["--describe", "--all"][..], &of_topic].concat());
+    assert_eq!(after, all);
+}
+
+/// The active one with all partitions, the standby with none.
+fn shows_members(tools: &KafkaTools, topic: &str) {
+    let describe = ["--describe", "--group", "tools", "--members", "--verbose"];
+    let said = tools.consumer_groups(&describe);
+    let members: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("tools "))
+        .collect();
+    assert_eq!(members.len(), 2, "{said}");
+    let assigned = |line: &&&str| {
+        line.contains(&format!("{topic}(0)")) || line.contains(&format!("{topic}:0"))
+    };
+    assert_eq!(members.iter().filter(assigned).count(), 1, "{said}");
+    let counts: Vec<&str> = members
+        .iter()
+        .filter_map(|line| line.split_whitespace().nth(4))
+        .collect();
+    assert!(counts.contains(&"1") && counts.contains(&"0"), "{said}");
 }
 
 /// CURRENT-OFFSET, LOG-END-OFFSET, LAG.

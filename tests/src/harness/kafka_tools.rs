@@ -35,6 +35,12 @@ impl KafkaTools {
         self.run("tools.consumer.group.ConsumerGroupCommand", arguments)
     }
 
+    /// `kafka-configs ARGUMENTS`.
+    #[must_use]
+    pub fn configs(&self, arguments: &[&str]) -> String {
+        self.run_class("kafka.admin.ConfigCommand", arguments)
+    }
+
     /// `kafka-topics ARGUMENTS`.
     #[must_use]
     pub fn topics(&self, arguments: &[&str]) -> String {
@@ -50,7 +56,11 @@ impl KafkaTools {
     /// What the tool says on both streams. That it ends well is not asked: `kafka-consumer-groups` ends with 0 also
     /// where it says "Error".
     fn run(&self, class: &str, arguments: &[&str]) -> String {
-        let mut command: Command = java_command(&self.home, &format!("org.apache.kafka.{class}"));
+        self.run_class(&format!("org.apache.kafka.{class}"), arguments)
+    }
+
+    fn run_class(&self, class: &str, arguments: &[&str]) -> String {
+        let mut command: Command = java_command(&self.home, class);
         command
             .args(["--bootstrap-server", &self.bootstrap])
             .args(arguments);

@@ -19,6 +19,8 @@ pub enum Library {
     Java0,
     /// franz-go 1.22, in `.local/go` where there is a Go to build it.
     Go,
+    /// The `rdkafka` crate 0.38 with its own librdkafka 2.12, in `.local/rdkafka`.
+    Rdkafka,
 }
 
 /// What a member is started with.
@@ -38,13 +40,14 @@ pub struct Subscription<'a> {
 
 impl Library {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::KafkaPython,
         Self::Aiokafka,
         Self::KafkaJs,
         Self::Java2,
         Self::Java0,
         Self::Go,
+        Self::Rdkafka,
     ];
 
     /// Whether it can run here. Only the Go client may be missing: `scripts/install` builds it where it finds a Go.
@@ -93,6 +96,7 @@ impl Library {
             Self::Java2 => java_command("java-2.7.0", "OldMember"),
             Self::Java0 => java_command("java-0.11.0.3", "OldMember"),
             Self::Go => Command::new(local.join("go/member")),
+            Self::Rdkafka => Command::new(local.join("rdkafka/member")),
         }
     }
 }

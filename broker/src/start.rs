@@ -86,25 +86,17 @@ impl Broker {
         let (stop, stopped) = watch::channel(false);
         let (failed, failure) = watch::channel(None);
         let mut registry = Registry::default();
-        let metrics = KafkaMetrics::new(&mut registry);
-        let log_metrics = LogMetrics::new(&mut registry);
-        let keepers = KeepersMetrics::new(&mut registry);
+        let (metrics, log_metrics, keepers) = live_metrics(&mut registry);
         let [requests, strangers, responses] = Shared::budgets();
         let auth = auth(&config, &directory)?;
         let retention = retention(&directory, &config.instances);
         let readers = readers(&logs);
-        let setup = GroupSetup {
-            logs: readers.clone(),
-            groups_max: groups_max(&directory, &config.instances),
-            ..group_setup(
-                clock,
-                &directory,
-                &auth,
-                &failed,
-                GroupMetrics::new(&mut registry),
-            )
-        };
-        let groups = start_groups(setup).await?;
+        let groups = start_groups(
+            (clock, &directory, &auth),
+            (&readers, &config.instances),
+            (&failed, &mut registry),
+        )
+        .await?;
         let shared = Arc::new(Shared {
             clock,
             retention,
@@ -137,15 +129,13 @@ impl Broker {
         let views = views(&instances);
         let watching = watch_space(&shared, &config.storage, &space);
         registry.register_collector(Box::new(Pulled::new(&shared, views.clone(), space)));
-        let groups_now = GroupsNow::default();
-        registry.register_collector(Box::new(groups_now.clone()));
 
         let http_address = http.tcp_address();
         let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
         let servers = serve(listeners, &shared);
         tokio::spawn(groups.run(stopped));
         let entries = entries(&config.listeners, &addresses);
-        let state = http_state((registry, groups_now), views, &shared, entries);
+        let state = http_state(registry, views, &shared, entries);
         let http = tokio::spawn(http.serve(state));
         Ok(RunningBroker {
             addresses,
@@ -162,12 +152,22 @@ impl Broker {
     }
 }
 
+fn live_metrics(registry: &mut Registry) -> (Arc<KafkaMetrics>, LogMetrics, KeepersMetrics) {
+    (
+        KafkaMetrics::new(registry),
+        LogMetrics::new(registry),
+        KeepersMetrics::new(registry),
+    )
+}
+
 fn http_state(
-    (registry, groups_now): (Registry, GroupsNow),
+    mut registry: Registry,
     instances: Vec<InstanceView>,
     shared: &Shared,
     entries: Vec<Entry>,
 ) -> HttpState {
+    let groups_now = GroupsNow::default();
+    registry.register_collector(Box::new(groups_now.clone()));
     HttpState {
         registry,
         instances,
@@ -325,27 +325,21 @@ fn readers(logs: &Logs) -> HashMap<InstanceNumber, Arc<Log>> {
         .collect()
 }
 
-/// Without what instances and metrics give.
-fn group_setup(
-    clock: Clock,
-    directory: &Arc<DataDirectory>,
-    auth: &Auth,
-    failed: &watch::Sender<Option<String>>,
-    metrics: GroupMetrics,
-) -> GroupSetup {
-    GroupSetup {
+/// Reads the groups, off the runtime since it reads the disk.
+async fn start_groups(
+    (clock, directory, auth): (Clock, &Arc<DataDirectory>, &Auth),
+    (logs, instances): (&HashMap<InstanceNumber, Arc<Log>>, &[InstanceConfig]),
+    (failed, registry): (&watch::Sender<Option<String>>, &mut Registry),
+) -> Result<Arc<GroupService>, StartError> {
+    let setup = GroupSetup {
         clock,
         directory: Arc::clone(directory),
         sessions: Arc::clone(&auth.sessions),
-        logs: HashMap::new(),
-        groups_max: HashMap::new(),
-        metrics,
+        logs: logs.clone(),
+        groups_max: groups_max(directory, instances),
+        metrics: GroupMetrics::new(registry),
         failed: failed.clone(),
-    }
-}
-
-/// Reads the groups, off the runtime since it reads the disk.
-async fn start_groups(setup: GroupSetup) -> Result<Arc<GroupService>, StartError> {
+    };
     let starting = tokio::task::spawn_blocking(move || GroupService::start(setup)).await;
     match starting {
         Ok(started) => Ok(started?),

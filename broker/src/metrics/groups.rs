@@ -25,6 +25,12 @@ use super::{
 };
 use crate::group_service::{GroupFigure, GroupFigures, LOST_STATES};
 
+/// A figure of a group that goes up and down.
+type Level = fn(&GroupFigure) -> i64;
+
+/// A figure of a group that only grows.
+type Count = fn(&GroupFigure) -> u64;
+
 /// Live figures of all groups together.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupMetrics {
@@ -81,7 +87,7 @@ impl Collector for GroupsNow {
 }
 
 fn lags(encoder: &mut DescriptorEncoder<'_>, groups: &[GroupFigure]) -> Result<(), Error> {
-    let of: [(Name, fn(&GroupFigure) -> i64); 3] = [
+    let of: [(Name, Level); 3] = [
         (GROUP_LAG, |group| group.lag_records),
         (GROUP_LAG_SECONDS, |group| group.lag_seconds),
         (GROUP_RESTORED, |group| i64::from(group.restored)),
@@ -98,7 +104,7 @@ fn lags(encoder: &mut DescriptorEncoder<'_>, groups: &[GroupFigure]) -> Result<(
 }
 
 fn counters(encoder: &mut DescriptorEncoder<'_>, groups: &[GroupFigure]) -> Result<(), Error> {
-    let of: [(Name, fn(&GroupFigure) -> u64); 3] = [
+    let of: [(Name, Count); 3] = [
         (GROUP_COMMITS, |group| group.commits),
         (GROUP_FENCED, |group| group.fenced),
         (GROUP_TAKEOVERS, |group| group.takeovers),

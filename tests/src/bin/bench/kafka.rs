@@ -178,7 +178,7 @@ impl Kafka {
 }
 
 /// `java` with Kafka's jars and the main class of one of its programs.
-fn java(main_class: &str) -> Result<Command, Failure> {
+pub(crate) fn java(main_class: &str) -> Result<Command, Failure> {
     let version = version()?;
     let jars = repository()
         .join(".local")

@@ -113,7 +113,7 @@ enum Bench {
     },
 }
 
-/// What a run may change. The defaults finish within twelve minutes on two cores.
+/// What a run may change. The defaults finish within seventeen minutes on two cores.
 #[derive(Debug, Args)]
 struct Settings {
     /// How often the two sides alternate.

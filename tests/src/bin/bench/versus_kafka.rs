@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::big_log::{BigLog, Shape};
 use super::headwater::{Headwater, Launch};
-use super::kafka::{Kafka, KafkaNode};
+use super::kafka::{self, Kafka, KafkaNode};
 use super::produce_client::ProduceClient;
 use super::report::{Cell, Section};
 use super::sample::Samples;
@@ -178,6 +178,22 @@ fn fetch(settings: &Settings, theirs: &Stretch, ours: &Stretch) -> Result<Sectio
     let mut row = vec![Cell::text("kcat to /dev/null")];
     row.extend(throughput_cells(&pairs));
     section.row(row);
+    // Numbers of groups that nobody has used.
+    let groups = std::cell::Cell::new(0);
+    let group = || {
+        groups.set(groups.get() + 1);
+        format!("perf-{}", groups.get())
+    };
+    let pairs = alternate(
+        settings.alternations,
+        || perf_test(theirs, &group()),
+        || perf_test(ours, &group()),
+    )?;
+    let mut row = vec![Cell::text(
+        "kafka-consumer-perf-test, a group of its own each time",
+    )];
+    row.extend(throughput_cells(&pairs));
+    section.row(row);
     Ok(section)
 }
 
@@ -202,6 +218,44 @@ fn kcat(stretch: &Stretch) -> Result<Throughput, Failure> {
     let bytes = stretch.digest()?.bytes as f64;
     Ok(Throughput {
         bytes_per_second: bytes / seconds,
+        cpu_seconds_per_gigabyte: cpu / (bytes / 1e9),
+    })
+}
+
+/// The whole topic once, by Kafka's own measuring tool, as a consumer group; its rate is that of its fetches, without
+/// the time until it had its partition.
+fn perf_test(stretch: &Stretch, group: &str) -> Result<Throughput, Failure> {
+    /// Of the tool's last line: start, end, MB, MB/s, records, records/s, rebalance ms, fetch ms, fetch MB/s, fetch records/s.
+    const FETCH_MS: usize = 7;
+    const RECORDS: usize = 4;
+    let records = stretch.end - stretch.start;
+    let cpu_before = process::cpu_seconds(stretch.pid)?;
+    let output = kafka::java("org.apache.kafka.tools.ConsumerPerformance")?
+        .args(["--bootstrap-server", &format!("127.0.0.1:{}", stretch.port)])
+        .args(["--topic", &stretch.topic, "--group", group, "--hide-header"])
+        .args(["--num-records", &records.to_string(), "--timeout", "60000"])
+        .stdin(Stdio::null())
+        .output()?;
+    let cpu = process::cpu_seconds(stretch.pid)? - cpu_before;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let result = said.lines().rfind(|line| line.contains(", "));
+    let fields: Vec<&str> = result
+        .unwrap_or_default()
+        .split(", ")
+        .map(str::trim)
+        .collect();
+    let number = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
+    #[expect(clippy::cast_precision_loss, reason = "a count of records")]
+    let all = number(RECORDS).is_some_and(|read| read >= records as f64);
+    let fetched = number(FETCH_MS).filter(|_| all && output.status.success());
+    let Some(fetch_ms) = fetched else {
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(format!("kafka-consumer-perf-test: {said}{errors}").into());
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a sum of bytes")]
+    let bytes = stretch.digest()?.bytes as f64;
+    Ok(Throughput {
+        bytes_per_second: bytes / (fetch_ms / 1e3),
         cpu_seconds_per_gigabyte: cpu / (bytes / 1e9),
     })
 }

@@ -89,7 +89,6 @@ impl Broker {
         let (metrics, log_metrics, keepers) = live_metrics(&mut registry);
         let [requests, strangers, responses] = Shared::budgets();
         let auth = auth(&config, &directory)?;
-        let retention = retention(&directory, &config.instances);
         let readers = readers(&logs);
         let groups = start_groups(
             (clock, &directory, &auth),
@@ -99,7 +98,7 @@ impl Broker {
         .await?;
         let shared = Arc::new(Shared {
             clock,
-            retention,
+            retention: retention(&directory, &config.instances),
             directory,
             auth,
             logs: readers,
@@ -134,8 +133,12 @@ impl Broker {
         let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
         let servers = serve(listeners, &shared);
         tokio::spawn(groups.run(stopped));
-        let entries = entries(&config.listeners, &addresses);
-        let state = http_state(registry, views, &shared, entries);
+        let state = http_state(
+            registry,
+            views,
+            &shared,
+            entries(&config.listeners, &addresses),
+        );
         let http = tokio::spawn(http.serve(state));
         Ok(RunningBroker {
             addresses,

@@ -88,7 +88,7 @@ names! {
     GROUP_FENCED "headwater_group_fenced_commits" "Commits refused because who sent them is not, or no longer, the active member"
     GROUP_TAKEOVERS "headwater_group_takeovers" "Times that another member became active"
     GROUP_POSITIONS_LOST "headwater_group_positions_lost" "Positions of a group that cannot be read from: deleted, damaged, beyond the end"
-    GROUP_RESTORED "headwater_group_positions_restored" "1 while a group's positions are those of a copy, because sled was lost"
+    GROUP_RESTORED "headwater_group_positions_restored" "1 while a group's positions are those of a copy, because its own were lost"
     GROUP_COMMIT_SECONDS "headwater_group_commit_seconds" "Time to make a commit of a group durable, sync included"
     KAFKA_CONNECTIONS "headwater_kafka_connections" "Kafka connections open on a listener"
     KAFKA_LOGINS "headwater_kafka_logins" "Kafka logins that succeeded"

@@ -133,12 +133,7 @@ impl Broker {
         let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
         let servers = serve(listeners, &shared);
         tokio::spawn(groups.run(stopped));
-        let state = http_state(
-            registry,
-            views,
-            &shared,
-            entries(&config.listeners, &addresses),
-        );
+        let state = http_state(registry, views, &shared, (&config.listeners, &addresses));
         let http = tokio::spawn(http.serve(state));
         Ok(RunningBroker {
             addresses,
@@ -167,7 +162,7 @@ fn http_state(
     mut registry: Registry,
     instances: Vec<InstanceView>,
     shared: &Shared,
-    entries: Vec<Entry>,
+    (configs, bound): (&[ListenerConfig], &[SocketAddr]),
 ) -> HttpState {
     let groups_now = GroupsNow::default();
     registry.register_collector(Box::new(groups_now.clone()));
@@ -177,7 +172,7 @@ fn http_state(
         groups: Arc::clone(&shared.groups),
         groups_now,
         clock: shared.clock,
-        entries,
+        entries: entries(configs, bound),
         stop: shared.stop.clone(),
     }
 }

@@ -61,19 +61,20 @@ install_kafkajs() {
   say "installed kafkajs $kafkajs_version (.local/node)"
 }
 
-# Without a Go that is new enough there is none: Debian's is too old for today's clients, and the tests say so too.
+# install_go_client NAME PROGRAM: tests/NAME as .local/NAME/PROGRAM. Without a Go that is new enough there is none: Debian's
+# is too old for today's clients, and the tests say so too.
 install_go_client() {
-  local member="$local_dir/go/member" source="$root/tests/go" wanted
-  if [ -x "$member" ] && [ -z "$(find "$source" -newer "$member" -type f)" ]; then return; fi
+  local program="$local_dir/$1/$2" source="$root/tests/$1" wanted
+  if [ -x "$program" ] && [ -z "$(find "$source" -newer "$program" -type f)" ]; then return; fi
   wanted=$(sed -n 's/^go //p' "$source/go.mod")
   if ! have go || ! go_is_at_least "$wanted"; then
-    say "skipped the Go client: no Go $wanted or later on PATH"
+    say "skipped the Go client of tests/$1: no Go $wanted or later on PATH"
     return
   fi
-  mkdir -p "$local_dir/go"
-  (cd "$source" && GOTOOLCHAIN=local GOFLAGS='-mod=readonly -buildvcs=false' go build -o "$member" .) >"$log" 2>&1 ||
-    fail_with_log "go build in tests/go failed"
-  say "installed the Go client (.local/go)"
+  mkdir -p "$local_dir/$1"
+  (cd "$source" && GOTOOLCHAIN=local GOFLAGS='-mod=readonly -buildvcs=false' go build -o "$program" .) >"$log" 2>&1 ||
+    fail_with_log "go build in tests/$1 failed"
+  say "installed the Go client of tests/$1 (.local/$1)"
 }
 
 # librdkafka is compiled for it, which takes a minute: apart from the workspace, so that no other build waits for that.
@@ -114,17 +115,31 @@ install_old_java_clients() {
 
 # install_java_client NAME: what tests/NAME/pom.xml names, and the classes of tests/NAME/src.
 install_java_client() {
-  local java="$local_dir/$1" source="$root/tests/$1"
+  install_java_classes "$1" "$1"
+}
+
+# The SDK of DTS in each version, beside the classes of tests/java-dts: .local/java-dts-VERSION.
+install_dts_clients() {
+  local version
+  for version in "${dts_sdk_versions[@]}"; do
+    install_java_classes "java-dts-$version" java-dts "-Ddts.version=$version"
+  done
+}
+
+# install_java_classes HOME NAME [MAVEN-ARGUMENT...]: the same in .local/HOME.
+install_java_classes() {
+  local java="$local_dir/$1" name="$2" source="$root/tests/$2"
+  shift 2
   if [ -e "$java/complete" ] && [ -z "$(find "$source" -newer "$java/complete" -type f)" ]; then return; fi
   rm -rf "$java"
   mkdir -p "$java/classes"
-  mvn -q -B -f "$source/pom.xml" dependency:copy-dependencies \
+  mvn -q -B -f "$source/pom.xml" "$@" dependency:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$java/lib" >"$log" 2>&1 </dev/null ||
-    fail_with_log "Maven could not bring what tests/$1/pom.xml names"
-  javac -cp "$java/lib/*" -d "$java/classes" "$source"/src/*.java >"$log" 2>&1 ||
-    fail_with_log "javac failed on tests/$1/src"
+    fail_with_log "Maven could not bring what tests/$name/pom.xml names"
+  javac -nowarn -cp "$java/lib/*" -d "$java/classes" "$source"/src/*.java >"$log" 2>&1 ||
+    fail_with_log "javac failed on tests/$name/src"
   touch "$java/complete"
-  say "installed Java libraries of tests/$1 (.local/$1)"
+  say "installed Java libraries of tests/$name (.local/$(basename "$java"))"
 }
 
 # Two lines of Flink, each with the class of tests/flink: .local/flink-LINE, 140 MB each.

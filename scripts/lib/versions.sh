@@ -9,7 +9,9 @@ python_group_packages=('kafka-python==3.0.12' 'aiokafka==0.14.0')
 kafkajs_version='2.2.4'
 old_kafka_versions=('0.11.0.3' '2.7.0') # kafka-clients, the oldest first; franz-go: tests/go/go.mod
 cargo_fuzz_version='0.13.2'
-# kafka-clients and slf4j-nop: tests/java/pom.xml; the SDK of DTS: tests/java-dts/pom.xml
+# All that Maven Central has of the SDK of DTS; with kafka-clients 2.7.0 and 1.0.0. sarama and goavro: tests/go-dts/go.mod
+dts_sdk_versions=('2.0.0' '1.4.0')
+# kafka-clients and slf4j-nop: tests/java/pom.xml
 kafka_version='4.3.0' # the broker that scripts/bench --vs kafka measures
 # Flink as docs/flink.md names it: its line, its version, that of its Kafka connector.
 flink_versions=('1.20 1.20.3 3.4.0-1.20' '2.2 2.2.1 5.0.0-2.2')

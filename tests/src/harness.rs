@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod client;
 pub mod clock;
 pub mod coordinator;
+pub mod dts;
 pub mod headwater;
 pub mod http;
 pub mod kafka_tools;
@@ -23,7 +24,8 @@ pub mod session;
 
 pub use certificate::Certificate;
 pub use client::{Client, Place, Reading};
-pub use coordinator::Coordinator;
+pub use coordinator::{Coordinator, Position};
+pub use dts::{DtsClient, DtsLogin, Mode};
 pub use headwater::{Configured, Headwater, Options};
 pub use kafka_tools::KafkaTools;
 pub use library::{Library, Subscription};

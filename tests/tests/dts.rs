@@ -338,7 +338,7 @@ fn the_java_sdk_decodes_the_records() {
     );
     let changes = feed.changes(5);
     let end = feed.end();
-    let home = installed("java-dts");
+    let home = installed("java-dts-2.0.0");
     let classes = |name: &str| Path::new(&home).join(name).display().to_string();
     let mut command = Command::new("java");
     command

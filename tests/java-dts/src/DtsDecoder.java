@@ -8,7 +8,6 @@ import com.aliyun.dts.subscribe.clients.record.value.Value;
 import com.aliyun.dts.subscribe.clients.recordgenerator.AvroDeserializer;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.time.Duration;
 import java.util.Collections;
 import java.util.Properties;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -31,6 +30,7 @@ public final class DtsDecoder {
 
     private static final AvroDeserializer DESERIALIZER = new AvroDeserializer();
 
+    @SuppressWarnings("deprecation")
     public static void main(String[] arguments) {
         TopicPartition partition = new TopicPartition(arguments[1], 0);
         int count = Integer.parseInt(arguments[2]);
@@ -45,7 +45,7 @@ public final class DtsDecoder {
             long deadline = System.currentTimeMillis() + 30_000;
             int seen = 0;
             while (seen < count && System.currentTimeMillis() < deadline) {
-                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(200))) {
+                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(200)) {
                     if (seen++ < count) {
                         show(partition, record);
                     }

@@ -17,6 +17,15 @@ use crate::wire::Wire;
 const DESCRIBE_GROUPS_VERSION: i16 = 4;
 const OFFSET_FETCH_VERSION: i16 = 5;
 
+/// Where a group stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The committed offset.
+    pub offset: i64,
+    /// What was committed with it, as the broker answers it.
+    pub metadata: String,
+}
+
 /// A consumer group as the broker at `bootstrap` sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Coordinator<'a> {
@@ -67,6 +76,15 @@ impl Coordinator<'_> {
     /// # Errors
     /// As [`Wire::call`].
     pub fn committed(&self, topic: &str) -> io::Result<Option<i64>> {
+        let position = self.position(topic)?;
+        Ok(position.map(|position| position.offset))
+    }
+
+    /// The same with the metadata.
+    ///
+    /// # Errors
+    /// As [`Wire::call`].
+    pub fn position(&self, topic: &str) -> io::Result<Option<Position>> {
         let topic = OffsetFetchRequestTopic::default()
             .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
             .with_partition_indexes(vec![0]);
@@ -78,9 +96,11 @@ impl Coordinator<'_> {
             .topics
             .first()
             .and_then(|topic| topic.partitions.first());
-        Ok(partition
-            .map(|partition| partition.committed_offset)
-            .filter(|offset| *offset >= 0))
+        let committed = partition.filter(|partition| partition.committed_offset >= 0);
+        Ok(committed.map(|partition| Position {
+            offset: partition.committed_offset,
+            metadata: partition.metadata.as_deref().unwrap_or_default().to_owned(),
+        }))
     }
 
     fn id(&self) -> GroupId {

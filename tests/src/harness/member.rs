@@ -188,13 +188,21 @@ impl Member {
         self.process.signal(Signal::CONT);
     }
 
-    fn lines(&self) -> Vec<Value> {
+    /// The JSON objects that it has printed so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Value> {
         let text = self.text("lines");
         // The last line may be half written.
         let whole = text
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());
         whole.collect()
+    }
+
+    /// All else that it has said, on either stream.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.text("lines") + &self.log()
     }
 
     fn log(&self) -> String {

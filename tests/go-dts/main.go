@@ -4,7 +4,7 @@
 //
 //	demo BOOTSTRAP GROUP TOPIC SCHEMA
 //
-// DTS_ACCOUNT and DTS_PASSWORD log in; DTS_HANDSHAKE=1 takes the later handshake, with SaslAuthenticate. Prints one JSON
+// DTS_ACCOUNT and DTS_PASSWORD log in; DTS_HANDSHAKE=1 takes the later handshake, with SaslAuthenticate, and Kafka 1.0. Prints one JSON
 // object a record: "by" is "group" or "partition". {"assigned":N}, {"revoked":N}; {"error":TEXT} ends it, exit code 1.
 // Like the demo it does not leave its group when it is stopped.
 package main
@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log"
 	"os"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 )
 
 func main() {
+	sarama.Logger = log.New(os.Stderr, "", log.Lmicroseconds)
 	bootstrap, group, topic := os.Args[1], os.Args[2], os.Args[3]
 	schema, err := os.ReadFile(os.Args[4])
 	check(err)
@@ -54,6 +56,8 @@ func config(group string) *sarama.Config {
 	}
 	config.Net.SASL.Password = os.Getenv("DTS_PASSWORD")
 	if os.Getenv("DTS_HANDSHAKE") == "1" {
+		// sarama refuses the later handshake below this version.
+		config.Version = sarama.V1_0_0_0
 		config.Net.SASL.Version = sarama.SASLHandshakeV1
 	}
 	config.Consumer.Return.Errors = true

@@ -10,6 +10,7 @@ pub mod client;
 pub mod clock;
 pub mod coordinator;
 pub mod dts;
+pub mod dts_world;
 pub mod headwater;
 pub mod http;
 pub mod kafka_tools;

@@ -1,201 +1,13 @@
 //! Consumers of Alibaba Cloud DTS, unmodified, against a broker with logins and a real PostgreSQL: the Java SDK in both
 //! of its modes. What the other clients do is in `dts_demos`.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::TcpStream};
 
 use headwater_tests::harness::{
-    Configured, Coordinator, DtsClient, DtsLogin, Headwater, Member, Mode, Options, Position,
-    Postgres, Version, clock, port,
+    DtsClient, DtsLogin, Member, Mode, Position, clock,
+    dts_world::{DtsWorld, GROUPS, LIMIT, LONG_AGO, Table, shown, wait_for_row},
 };
 use serde_json::Value;
-use tempfile::TempDir;
-
-const TOPIC: &str = "shop";
-const ACCOUNT: &str = "dtstest";
-const PASSWORD: &str = "Checkpoint-24";
-
-/// Groups of the instance.
-const GROUPS: [&str; 3] = ["dtsae1", "dtsae2", "dtsae3"];
-
-/// A checkpoint before everything.
-const LONG_AGO: &str = "1000000000";
-
-/// A JVM that starts, logs in, looks up and reads has this much, on a loaded machine.
-const LIMIT: Duration = Duration::from_secs(90);
-
-const TABLE: &str = "CREATE TABLE kinds (id bigint PRIMARY KEY, small smallint, price numeric(12,2), ratio float8, \
-    name varchar(40), body text, flag bool, day date, at time, stamp timestamp, moment timestamptz, \
-    raw bytea, doc json, binary_doc jsonb, uid uuid, tags text[], odd numeric); \
-    ALTER TABLE kinds REPLICA IDENTITY FULL;";
-
-/// What the SDK shows of each column, said in SQL.
-const SHOWN: [(&str, &str); 17] = [
-    ("id", "id::text"),
-    ("small", "small::text"),
-    ("price", "price::text"),
-    ("ratio", "ratio::text"),
-    ("name", "name"),
-    ("body", "body"),
-    ("flag", "flag::text"),
-    ("day", "day::text"),
-    ("at", "at::text"),
-    ("stamp", "stamp::text"),
-    ("moment", "(moment AT TIME ZONE 'UTC')::text"),
-    ("raw", "upper(encode(raw, 'hex'))"),
-    ("doc", "doc::text"),
-    (
-        "binary_doc",
-        "upper(encode(convert_to(binary_doc::text, 'UTF8'), 'hex'))",
-    ),
-    ("uid", "uid::text"),
-    ("tags", "tags::text"),
-    ("odd", "odd::text"),
-];
-
-struct World {
-    postgres: Postgres,
-    headwater: Headwater,
-    login_address: String,
-    data: TempDir,
-    rows: u32,
-}
-
-impl World {
-    fn start() -> Self {
-        let postgres = Postgres::start(Version::V15);
-        postgres.execute(TABLE);
-        let data = tempfile::tempdir().expect("a temporary directory can be made");
-        let secret = data.path().join("password");
-        fs::write(&secret, PASSWORD).expect("it is ours");
-        let login_address = format!("127.0.0.1:{}", port::free());
-        let mut options = Options::of(&postgres, &data.path().join("data"));
-        options.instance = TOPIC.to_owned();
-        let group = |id: &str| {
-            format!(
-                "[[instance.group]]\nname = \"{id}\"\nid = \"{id}\"\naccount = {ACCOUNT:?}\npassword = {{ file = {secret:?} }}\n"
-            )
-        };
-        options.configured = Some(Configured {
-            listeners: format!(
-                "[[kafka.listener]]\nlisten = {login_address:?}\nprotocol = \"SASL_PLAINTEXT\"\n"
-            ),
-            storage: String::new(),
-            instance: "[[instance.feed]]\nname = \"dts\"\nformat = \"dts-avro\"\n".to_owned()
-                + &GROUPS.map(group).concat(),
-        });
-        Self {
-            headwater: Headwater::start(&options),
-            postgres,
-            login_address,
-            data,
-            rows: 0,
-        }
-    }
-
-    /// A directory for a client's files.
-    fn directory(&self, name: &str) -> PathBuf {
-        let path = self.data.path().join(name);
-        fs::create_dir_all(&path).expect("it is ours");
-        path
-    }
-
-    fn login<'a>(&'a self, group: &'a str) -> DtsLogin<'a> {
-        DtsLogin {
-            bootstrap: &self.login_address,
-            account: ACCOUNT,
-            password: PASSWORD,
-            group,
-            topic: TOPIC,
-        }
-    }
-
-    fn sdk(&self, mode: Mode, group: &str, directory: &Path) -> Member {
-        DtsClient::Sdk2.start(self.login(group), (mode, LONG_AGO), directory, &[])
-    }
-
-    /// Inserts, updates and deletes in transactions of several sizes. The id of the last insert, which stays.
-    fn work(&mut self) -> String {
-        let first = self.rows;
-        for (rows, keep) in [(1, 1), (40, 30), (1, 1)] {
-            let (from, to) = (self.rows, self.rows + rows);
-            self.rows = to;
-            self.postgres.execute(&format!(
-                "BEGIN; INSERT INTO kinds SELECT n, n % 9 - 4, n * 1.25, n / 7.0, 'größe ' || n, repeat('x', n * 97 % 5000), \
-                 n % 2 = 0, date '2024-02-28' + n, time '04:05:06.5' + n * interval '1 s 7 us', \
-                 timestamp '2024-02-29 12:34:56.789012' + n * interval '1 day', '2024-02-29 12:34:56+02', decode(lpad(to_hex(n), 6, '0'), 'hex'), \
-                 '{{\"a\": 1}}', '{{\"b\": 2}}', md5(n::text)::uuid, array['a', n::text], CASE WHEN n % 5 > 0 THEN 'NaN'::numeric END \
-                 FROM generate_series({from}, {to} - 1) n; \
-                 UPDATE kinds SET price = price + 1, body = CASE WHEN id % 3 > 0 THEN body END WHERE id >= {from} AND id % 4 = 0; \
-                 DELETE FROM kinds WHERE id >= {from} + {keep}; COMMIT;"
-            ));
-        }
-        assert!(self.rows > first);
-        (self.rows - 1).to_string()
-    }
-
-    /// The table as the database shows it.
-    fn table(&self) -> Table {
-        let columns = SHOWN.map(|(_, sql)| format!("coalesce({sql}, '<null>')"));
-        let sql = format!("SELECT {} FROM kinds ORDER BY id", columns.join(", "));
-        let rows = self.postgres.query(&sql).into_iter();
-        rows.map(|row| {
-            let values = SHOWN.iter().zip(&row);
-            let named = values.map(|((name, _), value)| ((*name).to_owned(), shown(value)));
-            (row[0].clone(), named.collect())
-        })
-        .collect()
-    }
-
-    fn position(&self, group: &str) -> Option<Position> {
-        let coordinator = Coordinator {
-            bootstrap: &self.headwater.bootstrap(),
-            group,
-        };
-        coordinator.position(TOPIC).expect("the broker answers")
-    }
-
-    fn wait_members(&self, group: &str, count: usize) {
-        let coordinator = Coordinator {
-            bootstrap: &self.headwater.bootstrap(),
-            group,
-        };
-        coordinator.wait_members(count, LIMIT);
-    }
-
-    /// Waits until the group has committed a record at or behind `offset`.
-    fn wait_committed(&self, group: &str, offset: i64) -> Position {
-        let position = clock::poll(LIMIT, || {
-            self.position(group)
-                .filter(|position| position.offset >= offset)
-        });
-        position.unwrap_or_else(|| panic!("{group} stands at {:?}", self.position(group)))
-    }
-}
-
-type Table = BTreeMap<String, BTreeMap<String, String>>;
-
-/// Java's text of a number or time and PostgreSQL's, made the same.
-fn shown(value: &str) -> String {
-    if let (Ok(number), true) = (value.parse::<f64>(), value.contains(['.', 'E', 'e'])) {
-        return number.to_string();
-    }
-    value.strip_suffix(".0").unwrap_or(value).to_owned()
-}
-
-/// Waits until the client has shown a row change of this id; its offset.
-fn wait_for_row(client: &Member, id: &str) -> i64 {
-    let found = clock::poll(LIMIT, || {
-        let lines = client.lines();
-        let line = lines.iter().rev().find(|line| line["after"]["id"] == id)?;
-        line["offset"].as_i64()
-    });
-    found.unwrap_or_else(|| panic!("no row {id} after {LIMIT:?}:\n{}", client.said()))
-}
 
 fn image(line: &Value, name: &str) -> Option<BTreeMap<String, String>> {
     let image = line[name].as_object()?;
@@ -250,7 +62,7 @@ fn up_to(client: &Member, offset: i64) -> Vec<Value> {
 
 #[test]
 fn the_sdk_reads_every_change_in_order_with_the_databases_own_values() {
-    let mut world = World::start();
+    let mut world = DtsWorld::start();
     world.work();
     let directory = world.directory("client");
     let clients = [
@@ -295,10 +107,10 @@ fn resumes_at(records: &[Value], position: &Position) -> i64 {
 
 #[test]
 fn the_sdk_goes_on_from_its_checkpoint_wherever_it_finds_it() {
-    let mut world = World::start();
+    let mut world = DtsWorld::start();
     let store = world.data.path().join("store").display().to_string();
     let with_store: &[(&str, &str)] = &[("DTS_STORE", &store)];
-    let directory = |world: &World, name: &str| world.directory(name);
+    let directory = |world: &DtsWorld, name: &str| world.directory(name);
     // Its own file; the broker's metadata, of either mode; the application's store.
     for (group, mode, first, second, more) in [
         (GROUPS[0], Mode::Assign, "a", "a", &[][..]),
@@ -336,4 +148,158 @@ fn the_sdk_goes_on_from_its_checkpoint_wherever_it_finds_it() {
         check_order(&up_to(&client, offset + 1));
         client.stop();
     }
+}
+
+#[test]
+fn a_standby_of_the_sdk_takes_over_without_a_gap_when_the_active_one_leaves_or_is_killed() {
+    let mut world = DtsWorld::start();
+    let group = GROUPS[0];
+    let ends: [fn(Member) -> Vec<i64>; 2] = [Member::stop, Member::kill];
+    for (round, end) in ends.into_iter().enumerate() {
+        let directory = world.directory(&format!("client-{round}"));
+        let active = world.sdk(Mode::Subscribe, group, &directory);
+        let last = world.work();
+        let offset = wait_for_row(&active, &last);
+        let standby = world.sdk(Mode::Subscribe, group, &directory);
+        world.wait_members(group, 2);
+        let position = world.wait_committed(group, offset);
+        assert_eq!(
+            standby.offsets(),
+            Vec::<i64>::new(),
+            "a standby reads nothing"
+        );
+        end(active);
+        let last = world.work();
+        let offset = wait_for_row(&standby, &last);
+        let lines = up_to(&standby, offset + 1);
+        check_order(&lines);
+        // It may read the committed second again, and misses nothing behind it.
+        assert!(lines[0]["offset"].as_i64() <= Some(position.offset + 1));
+        let sent = standby.said();
+        assert!(
+            !sent.contains("recover time"),
+            "no retry is used up:\n{sent}"
+        );
+        standby.stop();
+    }
+}
+
+#[test]
+fn two_clients_of_a_group_read_once_and_one_that_assigns_beside_them_reads_all() {
+    let mut world = DtsWorld::start();
+    let group = GROUPS[0];
+    let (a, b) = (world.directory("a"), world.directory("b"));
+    let members = [
+        world.sdk(Mode::Subscribe, group, &a),
+        world.sdk(Mode::Subscribe, group, &a),
+    ];
+    world.wait_members(group, 2);
+    let assigned = world.sdk(Mode::Assign, group, &b);
+    let last = world.work();
+    let offset = wait_for_row(&assigned, &last);
+    check_order(&up_to(&assigned, offset + 1));
+    let owner = clock::poll(LIMIT, || {
+        members
+            .iter()
+            .find(|member| member.offsets().contains(&offset))
+    });
+    let owner = owner.expect("one of the two reads");
+    check_order(&up_to(owner, offset + 1));
+    world.wait_committed(group, offset);
+    let reading = members.iter().filter(|member| !member.offsets().is_empty());
+    assert_eq!(reading.count(), 1, "the other stands by");
+    // The position is the members'. The SDK logs that its own commit was refused, and goes on.
+    let last = world.work();
+    wait_for_row(&assigned, &last);
+    let refused = clock::poll(LIMIT, || {
+        let said = assigned.said();
+        said.contains("Commit offset for group").then_some(said)
+    });
+    let said = refused.expect("a commit without membership is refused");
+    assert!(!said.contains("recover time"), "{said}");
+}
+
+#[test]
+fn a_broker_that_is_killed_and_comes_back_costs_the_sdk_nothing() {
+    let mut world = DtsWorld::start();
+    let directory = world.directory("client");
+    let clients = [
+        world.sdk(Mode::Assign, GROUPS[0], &directory),
+        world.sdk(Mode::Subscribe, GROUPS[1], &directory),
+    ];
+    let last = world.work();
+    for client in &clients {
+        wait_for_row(client, &last);
+    }
+    world.headwater.kill();
+    let last = world.work();
+    world.headwater.start_again();
+    for client in &clients {
+        let offset = wait_for_row(client, &last);
+        client.wait_for(offset + 1, LIMIT);
+        // Each record once or, where it had to seek, again; none is skipped.
+        let mut offsets = client.offsets();
+        offsets.sort_unstable();
+        offsets.dedup();
+        let expected: Vec<i64> = (0..=*offsets.last().expect("it read")).collect();
+        assert_eq!(offsets, expected, "{}", client.said());
+    }
+}
+
+#[test]
+fn a_wrong_password_and_a_foreign_group_are_named_by_the_sdk() {
+    let mut world = DtsWorld::start();
+    world.work();
+    let directory = world.directory("client");
+    let login = world.login(GROUPS[0]);
+    for wrong in [
+        DtsLogin {
+            password: "Checkpoint-25",
+            ..login
+        },
+        DtsLogin {
+            group: "dtsae9",
+            ..login
+        },
+        DtsLogin {
+            account: "another",
+            ..login
+        },
+    ] {
+        let client = DtsClient::Sdk2.start(wrong, (Mode::Subscribe, LONG_AGO), &directory, &[]);
+        let said = clock::poll(LIMIT, || {
+            let said = client.said();
+            said.contains("SaslAuthenticationException").then_some(said)
+        });
+        let said = said.unwrap_or_else(|| panic!("{wrong:?}: {}", client.said()));
+        assert!(
+            said.contains("recover time [1]"),
+            "it counts a retry:\n{said}"
+        );
+        assert!(client.offsets().is_empty());
+    }
+}
+
+/// The SDK opens a connection and closes it without a byte before it starts, up to 15 times.
+#[test]
+fn a_connection_without_a_byte_is_no_error() {
+    let mut world = DtsWorld::start();
+    for _ in 0..15 {
+        for address in [&world.login_address, &world.headwater.bootstrap()] {
+            drop(TcpStream::connect(address).expect("it accepts"));
+        }
+    }
+    // Whoever comes behind them is served: they were handled before.
+    let directory = world.directory("client");
+    let client = world.sdk(Mode::Assign, GROUPS[0], &directory);
+    let last = world.work();
+    wait_for_row(&client, &last);
+    let log = world.headwater.log();
+    let bad: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("ERROR") || line.contains("WARN"))
+        .filter(|line| !line.contains("type XTYPE"))
+        .collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    assert!(client.said().contains("isOk=true"), "the SDK's own check");
 }

@@ -151,6 +151,7 @@ public final class FlinkReader {
         line.put("operation", avro.getOperation().toString());
         line.put("at", avro.getSourceTimestamp());
         line.put("object", avro.getObjectName());
+        line.put("after", String.valueOf(avro.getAfterImages()));
         OUT.println(JSON.toJSONString(line));
     }
 

@@ -9,6 +9,7 @@
 //! | [`registry`] | which groups there are: the catalog's, and those of first use |
 //! | [`configured`] | the groups that the configuration names |
 //! | [`figures`] | what the metrics tell of groups |
+//! | [`dts_view`] | a group in the words of DTS's API |
 //! | [`live`] | one group with its state machine |
 //! | [`writer`] | the thread that makes positions and memberships durable |
 //! | [`timer`] | what time does: sessions end, groups of first use vanish, the copy is written |
@@ -21,6 +22,7 @@
 
 mod configured;
 mod figures;
+mod dts_view;
 mod live;
 mod lookup;
 mod operator;
@@ -52,6 +54,7 @@ pub(crate) use self::{
     unread::LostUnread,
 };
 pub use self::{
+    dts_view::DtsView,
     operator::{GroupError, NewGroup},
     report::{ClientReport, GroupReport, PositionState, TopicReport},
     seek::{SeekMove, SeekPlan, SeekRequest, SeekTo},

@@ -47,6 +47,12 @@ impl GroupSessions {
         }
     }
 
+    /// Connections that `group` has now.
+    pub(crate) fn count(&self, group: GroupNumber) -> usize {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.get(&group).map_or(0, |sessions| sessions.count)
+    }
+
     /// Ends the connections that `group` has now; says how many. To be called behind the change of the catalog.
     pub(crate) fn end(&self, group: GroupNumber) -> usize {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,7 +9,11 @@ use headwater_storage::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{GroupError, GroupService, LiveGroup, operator::gone};
+use super::{
+    GroupError, GroupService, LiveGroup,
+    dts_view::{self, DtsView},
+    operator::gone,
+};
 use crate::group::Role;
 
 /// One group, for people and programs.
@@ -40,6 +44,8 @@ pub struct GroupReport {
     /// Set while its positions are those of a copy, because sled was lost.
     #[schema(value_type = Option<Object>)]
     pub restored_from: Option<RestoredFrom>,
+    /// The same in the words of DTS; `None`: its instance has no feed for DTS clients.
+    pub dts: Option<DtsView>,
     /// Where it is, by topic name.
     pub topics: Vec<TopicReport>,
 }
@@ -126,6 +132,14 @@ impl GroupService {
             None => Vec::new(),
         };
         let (lag_records, lag_seconds) = lag(&topics);
+        let is_connected = !view.members.is_empty() || self.sessions.count(live.number) > 0;
+        let seen = (is_connected, self.clock.wall_ms());
+        let dts = match (log, live.instance()) {
+            (Some(log), Some(instance)) => {
+                dts_view::view((log, catalog), instance, &topics, seen).await?
+            }
+            _ => None,
+        };
         let made = catalog.group(live.number);
         let instance = live.instance().and_then(|number| catalog.instance(number));
         Ok(GroupReport {
@@ -141,6 +155,7 @@ impl GroupService {
             lag_seconds,
             last_commit_ms: topics.iter().map(|topic| topic.commit_ms).max(),
             restored_from: self.store.restored(live.number),
+            dts,
             topics,
         })
     }

@@ -5,6 +5,7 @@ use headwater_storage::StorageError;
 use headwater::StartError;
 
 use crate::{
+    groups_wire::{NOBODY, become_active, commit},
     harness::{Harness, LINES, ORDERS, ORDERS_KEY, Settings, start_on},
     wire::{Fetch, offsets},
 };
@@ -119,4 +120,28 @@ async fn a_stream_cannot_have_the_name_of_a_topic_that_exists() {
         panic!("a topic of that name exists");
     };
     assert!(line.contains(ORDERS) && line.contains("prefix"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_told_in_the_words_of_dts_only_where_there_is_a_feed_for_its_clients() {
+    let harness = filled().await;
+    let mut client = harness.client().await;
+    let groups = harness.broker.groups();
+    commit(&mut client, "g", NOBODY, &[(STREAM, 0, 1, "1700000001")]).await;
+    let view = groups.show("g").await.unwrap().dts.unwrap();
+    assert_eq!(view.consumption_checkpoint, "2023-11-14T22:13:21Z");
+    assert_eq!((view.message_delay, view.unconsumed_data), (-1, -1));
+    let (member_id, generation) = become_active(&mut client, "g").await;
+    let view = groups.show("g").await.unwrap().dts.unwrap();
+    assert_eq!(view.unconsumed_data, 1);
+    assert!(view.message_delay > 60 * 60, "a round second, long past");
+    let member = (member_id.as_str(), generation);
+    commit(&mut client, "g", member, &[(STREAM, 0, 2, "")]).await;
+    let view = groups.show("g").await.unwrap().dts.unwrap();
+    assert_eq!((view.message_delay, view.unconsumed_data), (0, 0));
+
+    let harness = Harness::start().await;
+    let mut client = harness.client().await;
+    commit(&mut client, "g", NOBODY, &[(ORDERS, 0, 0, "")]).await;
+    assert_eq!(harness.broker.groups().show("g").await.unwrap().dts, None);
 }

@@ -22,7 +22,17 @@ pub(super) struct GroupAnswer {
     pub(super) lag_seconds: i64,
     pub(super) last_commit_ms: Option<i64>,
     pub(super) restored_from: Option<RestoredAnswer>,
+    pub(super) dts: Option<DtsAnswer>,
     pub(super) topics: Vec<TopicAnswer>,
+}
+
+/// As DTS calls it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DtsAnswer {
+    pub(super) consumption_checkpoint: String,
+    pub(super) message_delay: i64,
+    pub(super) unconsumed_data: i64,
 }
 
 #[derive(Debug, Deserialize)]

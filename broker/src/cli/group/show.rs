@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Format, Language,
-    answer::{GroupAnswer, HistoryAnswer, SettingsAnswer},
+    answer::{DtsAnswer, GroupAnswer, HistoryAnswer, SettingsAnswer},
 };
 use crate::cli::{
     Exit, Screen,
@@ -60,6 +60,9 @@ fn facts(group: &GroupAnswer) -> String {
         ),
         ("last commit", time(group.last_commit_ms)),
     ];
+    if let Some(dts) = &group.dts {
+        facts.push(("dts", as_dts(dts)));
+    }
     if let Some(restored) = &group.restored_from {
         let from = time(restored.from_ms);
         facts.push(("position", format!("restored from {from}")));
@@ -69,6 +72,16 @@ fn facts(group: &GroupAnswer) -> String {
         .map(|(what, value)| format!("{what:12} {value}\n"))
         .collect();
     lines.concat()
+}
+
+/// The figures of DTS's console under their names in its API.
+fn as_dts(dts: &DtsAnswer) -> String {
+    format!(
+        "ConsumptionCheckpoint {}, MessageDelay {}, UnconsumedData {}",
+        or_dash(Some(&dts.consumption_checkpoint).filter(|checkpoint| !checkpoint.is_empty())),
+        dts.message_delay,
+        dts.unconsumed_data
+    )
 }
 
 fn topics(group: &GroupAnswer) -> String {

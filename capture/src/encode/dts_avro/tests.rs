@@ -7,6 +7,7 @@
 
 mod golden;
 mod random;
+mod rows;
 mod values;
 
 use std::collections::HashMap;

@@ -19,5 +19,5 @@ pub use encode::{DebeziumOptions, FeedFormat, Preset};
 pub use filter::{ColumnFilter, ColumnPattern, PatternError, TableFilter, TablePattern};
 pub use group::{Captured, Commit, TableBatch, TransactionGroup};
 pub use limits::CaptureLimits;
-pub use table::{Column, ReplicaIdentity, Table, TableKey};
+pub use table::{Column, ReplicaIdentity, Table, TableKey, UniqueKey};
 pub use value::{ColumnType, ValueForm, ValueKind};

@@ -32,6 +32,12 @@ pub const RELATIONS_MAX: usize = 1_000_000;
 /// again for the tables that still get rows.
 pub(crate) const PREPARED_BYTES: usize = 8 * 1024 * 1024;
 
+/// Unique keys of a table that are told in each of its records.
+pub(crate) const UNIQUE_KEYS_MAX: usize = 16;
+
+/// Bytes of their names and columns.
+pub(crate) const UNIQUE_KEY_NAMES_BYTES_MAX: usize = 4 * 1024;
+
 /// Types that are remembered from type messages; values of others come as text, unless the catalog knows them.
 pub(crate) const SENT_TYPES_MAX: usize = 65_536;
 

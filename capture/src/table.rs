@@ -41,6 +41,15 @@ pub struct Column {
     pub key_position: Option<u16>,
 }
 
+/// A unique key beside the primary key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UniqueKey {
+    /// The index's name.
+    pub name: String,
+    /// Names of its columns, in its order.
+    pub columns: Vec<String>,
+}
+
 /// A table's definition in force at some position of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Table {
@@ -56,6 +65,8 @@ pub struct Table {
     pub replica_identity: ReplicaIdentity,
     /// Columns as the source sends them.
     pub columns: Vec<Column>,
+    /// Unique keys as the catalog had them when it was last asked, which may be later than the columns.
+    pub unique_keys: Vec<UniqueKey>,
 }
 
 impl Table {
@@ -68,6 +79,7 @@ impl Table {
             name: "message".to_owned(),
             replica_identity: ReplicaIdentity::Nothing,
             columns: Vec::new(),
+            unique_keys: Vec::new(),
         }
     }
 
@@ -129,6 +141,7 @@ mod tests {
             name: "t".to_owned(),
             replica_identity,
             columns: columns.iter().map(column).collect(),
+            unique_keys: Vec::new(),
         }
     }
 

@@ -126,6 +126,7 @@ fn table(key: u32) -> Table {
         name: format!("t{key}"),
         replica_identity: ReplicaIdentity::Default,
         columns: Vec::new(),
+        unique_keys: Vec::new(),
     }
 }
 

@@ -15,7 +15,8 @@ const TOPIC: &str = "shop";
 
 const TYPES: &str = "CREATE TABLE kinds (id bigint PRIMARY KEY, small smallint, price numeric(12,2), ratio float8, \
     name varchar(40), body text, flag bool, day date, at time, stamp timestamp, moment timestamptz, late timetz, \
-    raw bytea, doc json, binary_doc jsonb, uid uuid, tags text[], odd numeric); \
+    raw bytea, doc json, binary_doc jsonb, uid uuid, tags text[], odd numeric, CONSTRAINT by_uid UNIQUE (uid, name)); \
+    CREATE UNIQUE INDEX partial ON kinds (id) WHERE flag; CREATE UNIQUE INDEX computed ON kinds (lower(name)); \
     ALTER TABLE kinds REPLICA IDENTITY FULL;";
 
 struct Feed {
@@ -132,7 +133,10 @@ fn rows_arrive_as_the_demo_reads_them(version: Version) {
     );
     let insert = &changes[1];
     assert_eq!(insert["objectName"], "shop.public.kinds");
-    assert_eq!(insert["tags"]["pk_uk_info"], "{\"PRIMARY\":[\"id\"]}");
+    assert_eq!(
+        insert["tags"]["pk_uk_info"], "{\"PRIMARY\":[\"id\"],\"by_uid\":[\"uid\",\"name\"]}",
+        "neither of some rows only nor of what is no column"
+    );
     assert_eq!(insert["source"]["sourceType"], "PostgreSQL");
     let seconds = insert["timestamp"].as_i64().expect("a time") / 1_000;
     assert_eq!(insert["sourceTimestamp"], seconds);

@@ -47,6 +47,8 @@ fn replay(lines: &[Value]) -> Table {
         if let Some(after) = after {
             assert_eq!(line["object"], "shop.public.kinds");
             assert!(line["key"].as_str().is_some_and(|key| key.contains("id")));
+            let unique = line["unique"].as_str().unwrap_or_default();
+            assert!(unique.contains("uid") && unique.contains("name"), "{line}");
             assert_eq!(table.insert(after["id"].clone(), after), None, "{line}");
         }
     }

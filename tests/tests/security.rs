@@ -160,6 +160,7 @@ async fn fill(feeder: &ChannelFeeder) {
         name: "orders".to_owned(),
         replica_identity: ReplicaIdentity::Default,
         columns: Vec::new(),
+        unique_keys: Vec::new(),
     };
     let mut builder = BatchBuilder::new();
     builder

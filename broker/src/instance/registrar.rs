@@ -292,6 +292,7 @@ mod tests {
             name: name.to_owned(),
             replica_identity: ReplicaIdentity::Default,
             columns: Vec::new(),
+            unique_keys: Vec::new(),
         }
     }
 

@@ -241,6 +241,7 @@ pub(crate) fn table(key: TableKey, name: &str) -> Table {
         name: name.to_owned(),
         replica_identity: ReplicaIdentity::Default,
         columns: Vec::new(),
+        unique_keys: Vec::new(),
     }
 }
 

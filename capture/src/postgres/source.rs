@@ -31,6 +31,7 @@ mod session;
 mod stream;
 mod timing;
 mod types;
+mod unique_keys;
 mod worker;
 
 use std::sync::Arc;

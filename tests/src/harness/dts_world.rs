@@ -33,7 +33,7 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 
 const TABLE: &str = "CREATE TABLE kinds (id bigint PRIMARY KEY, small smallint, price numeric(12,2), ratio float8, \
     name varchar(40), body text, flag bool, day date, at time, stamp timestamp, moment timestamptz, \
-    raw bytea, doc json, binary_doc jsonb, uid uuid, tags text[], odd numeric); \
+    raw bytea, doc json, binary_doc jsonb, uid uuid, tags text[], odd numeric, CONSTRAINT by_uid UNIQUE (uid, name)); CREATE UNIQUE INDEX partial ON kinds (uid) WHERE flag; \
     ALTER TABLE kinds REPLICA IDENTITY FULL;";
 
 /// What the SDK shows of each column, said in SQL.

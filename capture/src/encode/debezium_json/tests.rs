@@ -44,6 +44,7 @@ fn table(columns: &[(&str, Option<u16>)]) -> Table {
         name: "or\"ders".to_owned(),
         replica_identity: ReplicaIdentity::Default,
         columns: columns.iter().map(column).collect(),
+        unique_keys: Vec::new(),
     }
 }
 

@@ -23,7 +23,7 @@ pub fn shape(database: &str, table: &Table) -> TableShape {
             table.name.clone(),
         ],
         columns: table.columns.iter().map(column).collect(),
-        keys: primary_key(table),
+        keys: keys(table),
         logical: None,
     }
 }
@@ -36,6 +36,21 @@ fn column(column: &Column) -> ColumnShape {
         identity: column.identity,
         is_excluded: column.excluded && column.key_position.is_none(),
     }
+}
+
+/// The primary key, then the unique ones of which all columns are shown: clients end at a column that they do not find.
+fn keys(table: &Table) -> Vec<(String, Vec<String>)> {
+    let mut keys = primary_key(table);
+    let is_shown = |name: &String| {
+        let shown = |at: &Column| at.name == *name && !(at.excluded && at.key_position.is_none());
+        table.columns.iter().any(shown)
+    };
+    for key in &table.unique_keys {
+        if key.name != PRIMARY && key.columns.iter().all(is_shown) {
+            keys.push((key.name.clone(), key.columns.clone()));
+        }
+    }
+    keys
 }
 
 fn primary_key(table: &Table) -> Vec<(String, Vec<String>)> {

@@ -1,6 +1,6 @@
 //! What the server's catalog says about a table, as the caller read it by SQL.
 
-use crate::table::{Column, ReplicaIdentity, Table, TableKey};
+use crate::table::{Column, ReplicaIdentity, Table, TableKey, UniqueKey};
 
 /// A table as the catalog describes it at present, which may be later than the rows that are being read.
 ///
@@ -18,6 +18,8 @@ pub struct CatalogTable {
     /// `format_type(atttypid, NULL)`; `identity` is what the relation message would say: all columns for
     /// FULL, none for NOTHING, else those of the index.
     pub columns: Vec<Column>,
+    /// Unique keys, primary key apart.
+    pub unique_keys: Vec<UniqueKey>,
 }
 
 impl CatalogTable {
@@ -39,6 +41,7 @@ impl CatalogTable {
             name: self.name,
             replica_identity: self.replica_identity,
             columns: self.columns,
+            unique_keys: self.unique_keys,
         }
     }
 }

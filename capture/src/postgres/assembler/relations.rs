@@ -25,7 +25,7 @@ use crate::filter::{ColumnFilter, TableFilter};
 use crate::limits::SENT_TYPES_MAX;
 use crate::postgres::pgoutput::{self, Message};
 use crate::postgres::text;
-use crate::table::{Column, ReplicaIdentity, Table, TableKey};
+use crate::table::{Column, ReplicaIdentity, Table, TableKey, UniqueKey};
 use crate::value::{ColumnType, ValueForm};
 
 /// More relations than `CaptureLimits::relations_max`.
@@ -79,6 +79,8 @@ struct Catalog {
     is_fresh: bool,
     /// The primary key as last heard, in its order. Kept when the relation is gone.
     primary_key: Option<Box<[Box<str>]>>,
+    /// Likewise.
+    unique_keys: Box<[UniqueKey]>,
 }
 
 /// What this connection sent.
@@ -191,6 +193,7 @@ impl Relations {
         entry.catalog.is_fresh = true;
         if let Some(info) = info {
             entry.catalog.primary_key = Some(info.primary_key().into());
+            entry.catalog.unique_keys = info.unique_keys.as_slice().into();
         }
         if let Received::Relation(definition) = &mut entry.message {
             definition.is_resolved = false;
@@ -326,6 +329,7 @@ impl Relations {
             name: relation.name.to_owned(),
             replica_identity: relation.identity,
             columns,
+            unique_keys: entry.catalog.unique_keys.to_vec(),
         }
     }
 

@@ -140,6 +140,7 @@ fn catalog_table(name: &str, columns: &[(&str, Option<u16>)]) -> CatalogTable {
         name: name.to_owned(),
         replica_identity: ReplicaIdentity::Default,
         columns: columns.iter().map(column).collect(),
+        unique_keys: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::keeper::{Keeper, Listing};
 use super::types;
+use super::unique_keys;
 use super::worker::Shared;
 use crate::postgres::assembler::CatalogTable;
 use crate::postgres::connection::{Connection, Purpose};
@@ -31,7 +32,7 @@ const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 /// Relations described by one query.
 const DESCRIBED_AT_ONCE: usize = 200;
 /// First server versions with what the description has to leave out.
-const INCLUDED_COLUMNS: u32 = 110_000;
+pub(super) const INCLUDED_COLUMNS: u32 = 110_000;
 const GENERATED_COLUMNS: u32 = 120_000;
 
 /// A relation and what the catalog says of it; `None`: it is gone.
@@ -407,6 +408,7 @@ pub(super) async fn describe(
             add_column(&mut tables, row);
         }
         types::resolve(connection, &mut tables).await?;
+        unique_keys::resolve(connection, &mut tables, server_version).await?;
         described.extend(chunk.iter().map(|oid| (*oid, tables.remove(oid))));
     }
     Ok(described)
@@ -466,6 +468,7 @@ fn add_column(tables: &mut HashMap<u32, CatalogTable>, row: &Row) {
             Some(_) | None => ReplicaIdentity::Default,
         },
         columns: Vec::new(),
+        unique_keys: Vec::new(),
     });
     let Some(name) = column(row, 4) else { return };
     table.columns.push(Column {

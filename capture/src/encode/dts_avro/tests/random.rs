@@ -70,6 +70,7 @@ fn table(columns: &[(u32, String, bool)]) -> Table {
         name: "t".to_owned(),
         replica_identity: ReplicaIdentity::Default,
         columns: columns.iter().map(column).collect(),
+        unique_keys: Vec::new(),
     }
 }
 

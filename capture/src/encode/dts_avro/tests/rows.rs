@@ -269,6 +269,7 @@ fn a_row_of_every_postgresql_type_has_these_bytes() {
         name: "kinds".to_owned(),
         replica_identity: crate::table::ReplicaIdentity::Full,
         columns: POSTGRESQL.into_iter().map(column).collect(),
+        unique_keys: Vec::new(),
     };
     let mut shape = postgres::shape("shop", &table);
     let by_two = ["int4", "int8"].map(str::to_owned).to_vec();

@@ -255,6 +255,7 @@ fn every_type_of_postgresql_has_its_branch() {
                 identity: true,
                 key_position: Some(0),
             }],
+            unique_keys: Vec::new(),
         };
         let shape = postgres::shape("shop", &table);
         assert_eq!(shape.name, ["shop", "public", "t"]);

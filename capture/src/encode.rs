@@ -62,6 +62,17 @@ impl FeedFormat {
 }
 
 impl FeedFormat {
+    /// Whether the boundaries of transactions are written, into a topic of their own.
+    pub fn carries_transactions(&self) -> bool {
+        match self {
+            Self::DebeziumJson { preset, .. } => match preset {
+                Preset::Flink => false,
+                Preset::Debezium(options) => options.transactions,
+            },
+            Self::DtsAvro { .. } => false,
+        }
+    }
+
     /// Whether logical messages are written, into a topic of their own.
     pub fn carries_messages(&self) -> bool {
         match self {
@@ -90,6 +101,9 @@ pub struct DebeziumOptions {
     pub schemas: bool,
     /// TRUNCATE is written, as a record with `op` `t` (`skipped.operations=none`).
     pub truncates: bool,
+    /// The boundaries of transactions are written, into a topic of their own, and each record tells its place in its
+    /// transaction (`provide.transaction.metadata`).
+    pub transactions: bool,
 }
 
 impl Preset {
@@ -102,6 +116,7 @@ impl Preset {
         for (is_on, option) in [
             (options.schemas, ",schemas"),
             (options.truncates, ",truncates"),
+            (options.transactions, ",transactions"),
         ] {
             name += if is_on { option } else { "" };
         }
@@ -340,6 +355,44 @@ impl Encoder {
         }
     }
 
+    /// Renders the begin of a transaction, if [`FeedFormat::carries_transactions`]. `table`: what boundaries go under.
+    ///
+    /// # Errors
+    /// As [`Encoder::append`].
+    pub(crate) fn append_begin(
+        &mut self,
+        (gather, feed): (&mut Gather, usize),
+        table: TableKey,
+        origin: &ChangeOrigin,
+    ) -> Result<(), TooLarge> {
+        match self {
+            Self::DebeziumJson(encoder) => encoder.encode_begin(origin, &mut |record| {
+                gather.count_control();
+                gather.append((feed, Some(table)), origin.commit_time_ms(), record)
+            }),
+            Self::DtsAvro(_) => Ok(()),
+        }
+    }
+
+    /// Likewise its end, with the number of its records.
+    ///
+    /// # Errors
+    /// As [`Encoder::append`].
+    pub(crate) fn append_end(
+        &mut self,
+        (gather, feed): (&mut Gather, usize),
+        table: TableKey,
+        origin: &ChangeOrigin,
+    ) -> Result<(), TooLarge> {
+        match self {
+            Self::DebeziumJson(encoder) => encoder.encode_end(origin, &mut |record| {
+                gather.count_control();
+                gather.append((feed, Some(table)), origin.commit_time_ms(), record)
+            }),
+            Self::DtsAvro(_) => Ok(()),
+        }
+    }
+
     /// See [`Oddities`].
     pub(crate) fn oddities(&self) -> Oddities {
         match self {
@@ -355,8 +408,18 @@ mod tests {
 
     #[test]
     fn a_presets_name_tells_its_options() {
-        let debezium =
-            |schemas, truncates| Preset::Debezium(DebeziumOptions { schemas, truncates });
+        let debezium = |schemas, truncates| {
+            Preset::Debezium(DebeziumOptions {
+                schemas,
+                truncates,
+                transactions: false,
+            })
+        };
+        let transactions = Preset::Debezium(DebeziumOptions {
+            transactions: true,
+            ..DebeziumOptions::default()
+        });
+        assert_eq!(transactions.name(), "debezium,transactions");
         assert_eq!(Preset::Flink.name(), "flink");
         assert_eq!(debezium(false, false).name(), "debezium");
         assert_eq!(debezium(true, false).name(), "debezium,schemas");

@@ -83,8 +83,26 @@ impl Table {
         }
     }
 
+    /// What the boundaries of transactions go by, which belong to no table either.
+    pub fn of_transactions(key: TableKey) -> Self {
+        Self {
+            name: "transaction".to_owned(),
+            ..Self::of_messages(key)
+        }
+    }
+
     /// Whether it is [`Table::of_messages`].
     pub fn is_of_messages(&self) -> bool {
+        self.is_no_table() && self.name == "message"
+    }
+
+    /// Whether it is [`Table::of_transactions`].
+    pub fn is_of_transactions(&self) -> bool {
+        self.is_no_table() && self.name == "transaction"
+    }
+
+    /// Whether it stands for records that belong to no table of the source.
+    pub fn is_no_table(&self) -> bool {
         self.relation == 0 && self.schema.is_empty()
     }
 

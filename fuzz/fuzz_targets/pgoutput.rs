@@ -39,6 +39,7 @@ fn debezium() -> Preset {
     Preset::Debezium(DebeziumOptions {
         schemas: true,
         truncates: true,
+        transactions: true,
     })
 }
 

@@ -35,15 +35,15 @@ start_database() {
   wait_for 30 sql -d postgres -c 'SELECT 1' || { cat "$scratch/postgres.log" >&2 && fail "PostgreSQL does not start"; }
 }
 
-# record_debezium SCHEMAS FILE: a fresh database, the workload, and the records without what varies.
+# record_debezium SCHEMAS TRANSACTIONS FILE: a fresh database, the workload, and the records without what varies.
 record_debezium() {
-  local schemas=$1 file=$2 database="shop_$1" skipped
+  local schemas=$1 transactions=$2 file=$3 database="shop_$1_$2" skipped
   sql -d postgres -c "CREATE DATABASE $database"
   sql -d "$database" -f "$root/tests/debezium/setup.sql"
   sql -d "$database" -c 'CREATE PUBLICATION shop FOR ALL TABLES'
   # Truncates are skipped by default; the second run has them.
   [ "$schemas" = false ] && skipped=t || skipped=none
-  sed -e "s/@SKIPPED@/$skipped/" -e "s/@PORT@/$port/" -e "s/@DATABASE@/$database/" -e "s#@SCRATCH@#$scratch#" \
+  sed -e "s/@SKIPPED@/$skipped/" -e "s/@TRANSACTIONS@/$transactions/" -e "s/@PORT@/$port/" -e "s/@DATABASE@/$database/" -e "s#@SCRATCH@#$scratch#" \
     "$root/tests/debezium/connector.properties" >"$scratch/connector.properties"
   TZ=UTC java -Xmx400m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
     -cp "$debezium_home/classes:$debezium_home/lib/*" Recorder \
@@ -64,5 +64,6 @@ slot_is_active() {
 # LSNs, transaction ids and times of this run, and the run's own id.
 without_what_varies() {
   sed -E -e 's/"(ts_ms|ts_us|ts_ns|txId|lsn)":[0-9]+/"\1":0/g' \
-    -e 's/"sequence":"\[[^]]*\]"/"sequence":"[]"/g' -e 's/(runId=)[0-9a-f-]+/\1-/'
+    -e 's/"id":"[0-9]+:[0-9]+"/"id":"0:0"/g' -e 's/"sequence":"\[[^]]*\]"/"sequence":"[]"/g' -e 's/(runId=)[0-9a-f-]+/\1-/' \
+    -e 's/(LogicalDecodingMessageId@)[0-9a-f]+/\1-/g'
 }

@@ -48,4 +48,5 @@ ALTER TABLE toasted ALTER t SET STORAGE EXTERNAL, ALTER b SET STORAGE EXTERNAL, 
 CREATE TABLE generated (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED);
 CREATE SCHEMA "Odd schema";
 CREATE TABLE "Odd schema"."größe.x" ("Id" int PRIMARY KEY, "a.b c" text, "naïve ""q""" int);
+CREATE TABLE excluded (id int PRIMARY KEY);
 CREATE TABLE finish (id int PRIMARY KEY);

@@ -18,6 +18,8 @@ pub(super) struct RunningFeed {
     pub(super) stream: Option<TopicNumber>,
     /// Whether it has a topic for logical messages.
     pub(super) carries_messages: bool,
+    /// Whether it has a topic for the boundaries of transactions.
+    pub(super) carries_transactions: bool,
 }
 
 /// In the order of the configuration. A new feed begins behind the position where the log stands; the topic of a
@@ -54,6 +56,7 @@ pub(super) fn find_or_make(
             prefix: feed.prefix.clone(),
             stream,
             carries_messages: feed.format.carries_messages(),
+            carries_transactions: feed.format.carries_transactions(),
         });
     }
     Ok(running)

@@ -113,7 +113,10 @@ fn plan(
     let mut names = Names::new(catalog, instance);
     let per_table = |(_, feed): &(usize, &RunningFeed)| feed.stream.is_none();
     for (index, feed) in feeds.iter().enumerate().filter(per_table) {
-        let has_topic = |table: &&Table| feed.carries_messages || !table.is_of_messages();
+        let has_topic = |table: &&Table| {
+            (feed.carries_messages || !table.is_of_messages())
+                && (feed.carries_transactions || !table.is_of_transactions())
+        };
         for table in in_naming_order(tables).into_iter().filter(has_topic) {
             let number = match names.known.get(&(feed.number, &table.schema, &table.name)) {
                 Some(topic) => {
@@ -210,7 +213,7 @@ impl Plan {
     /// A new version for each table whose definition is not the latest one known.
     fn add_schemas(&mut self, catalog: &Catalog, instance: InstanceNumber, tables: &[Table]) {
         let mut version = catalog.next_schema_version();
-        for table in tables.iter().filter(|table| !table.is_of_messages()) {
+        for table in tables.iter().filter(|table| !table.is_no_table()) {
             let definition = definition(table);
             let known = catalog.schema(instance, &table.schema, &table.name);
             if known.is_some_and(|known| known.definition == definition) {
@@ -302,6 +305,7 @@ mod tests {
             prefix: "shop".to_owned(),
             stream: None,
             carries_messages: false,
+            carries_transactions: false,
         }
     }
 
@@ -321,6 +325,7 @@ mod tests {
                 prefix: "other".to_owned(),
                 stream: None,
                 carries_messages: false,
+                carries_transactions: false,
             },
         ];
         let tables = [table(0, "public", "orders"), table(1, "public", "lines")];
@@ -346,6 +351,7 @@ mod tests {
             prefix: "shop".to_owned(),
             stream: Some(TopicNumber(7)),
             carries_messages: false,
+            carries_transactions: false,
         };
         let feeds = [feed(), stream];
         let tables = [table(0, "public", "orders")];
@@ -379,6 +385,18 @@ mod tests {
         let tables = [Table::of_messages(TableKey(3))];
         let plan = plan(&Catalog::default(), InstanceNumber(1), &feeds, &tables);
         assert_eq!(names(&plan), ["cdc.message"]);
+    }
+
+    #[test]
+    fn boundaries_of_transactions_have_a_topic_in_feeds_that_carry_them_only() {
+        let mut feeds = [feed(), feed()];
+        feeds[1].number = FeedNumber(2);
+        feeds[1].prefix = "cdc".to_owned();
+        feeds[1].carries_transactions = true;
+        let tables = [Table::of_transactions(TableKey(3))];
+        let plan = plan(&Catalog::default(), InstanceNumber(1), &feeds, &tables);
+        assert_eq!(names(&plan), ["cdc.transaction"]);
+        assert_eq!(plan.changes.len(), 1, "no schema");
     }
 
     #[test]

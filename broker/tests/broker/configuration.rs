@@ -282,9 +282,9 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "name = \"more\"",
-        "name = \"more\"\npreset = \"debezium\"\ntransaction_metadata = true",
-        40,
-        &["transaction_metadata", "not in this version"],
+        "name = \"more\"\ntransaction_metadata = true",
+        39,
+        &["transaction_metadata", "preset = \"debezium\""],
     ),
     (
         "tables = {",

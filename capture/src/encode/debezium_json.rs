@@ -27,6 +27,7 @@ use super::json::{JsonBuffer, TooLarge};
 use super::{Encoded, Oddities, Preset, Sink, SourceNames};
 use crate::event::{ChangeOrigin, LogicalMessage, Row, RowChange};
 use crate::table::{Table, TableKey};
+use debezium::transactions::Transaction;
 use rows::{KeyParts, ValueScratch};
 use template::{Constants, TableTemplate};
 
@@ -56,6 +57,8 @@ struct Scratch {
     parts: KeyParts,
     values: ValueScratch,
     unchanged: JsonBuffer,
+    /// Where places in transactions are told.
+    transaction: Option<Transaction>,
     /// Values of new rows that were not sent, since the encoder began.
     unchanged_count: u64,
     record_bytes_max: usize,
@@ -82,6 +85,7 @@ impl DebeziumJson {
                 parts: KeyParts::new(record_bytes_max),
                 values: ValueScratch::new(record_bytes_max),
                 unchanged: buffer(),
+                transaction: tells_transactions(preset).then(Transaction::default),
                 unchanged_count: 0,
                 record_bytes_max,
             },
@@ -164,6 +168,24 @@ impl DebeziumJson {
         }
     }
 
+    pub(crate) fn encode_begin(
+        &mut self,
+        origin: &ChangeOrigin,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), TooLarge> {
+        let schemas = writes_schemas(self.preset);
+        debezium::transactions::encode_begin(&mut self.scratch, schemas, origin, sink)
+    }
+
+    pub(crate) fn encode_end(
+        &mut self,
+        origin: &ChangeOrigin,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), TooLarge> {
+        let schemas = writes_schemas(self.preset);
+        debezium::transactions::encode_end(&mut self.scratch, schemas, origin, sink)
+    }
+
     pub(crate) fn writes_truncates(&self) -> bool {
         match self.preset {
             Preset::Flink => false,
@@ -186,6 +208,20 @@ impl DebeziumJson {
                 debezium::encode_truncate(&mut self.scratch, template, origin, sink)
             }
         }
+    }
+}
+
+fn tells_transactions(preset: Preset) -> bool {
+    match preset {
+        Preset::Flink => false,
+        Preset::Debezium(options) => options.transactions,
+    }
+}
+
+fn writes_schemas(preset: Preset) -> bool {
+    match preset {
+        Preset::Flink => false,
+        Preset::Debezium(options) => options.schemas,
     }
 }
 

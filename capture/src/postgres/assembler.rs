@@ -21,6 +21,7 @@
 //! An error means that the server sent what cannot be, or that a record is too large. The connection is to
 //! be given up and [`Assembler::connection_lost`] called; what was whole stays ready.
 
+mod boundaries;
 mod catalog;
 mod error;
 mod handover;
@@ -45,6 +46,7 @@ use crate::group::gather::Gather;
 use crate::limits::{CaptureLimits, PREPARED_BYTES};
 use crate::postgres::pgoutput::{self, Message};
 use crate::table::{Table, TableKey};
+use boundaries::Boundary;
 use error::{out_of_place, record_too_large};
 use handover::Handover;
 use horizon::Horizon;
@@ -121,6 +123,8 @@ pub struct Assembler {
     encoders: Vec<Encoder>,
     /// For each of them, whether it carries logical messages.
     message_feeds: Vec<bool>,
+    /// Likewise the boundaries of transactions.
+    transaction_feeds: Vec<bool>,
     gather: Gather,
     handover: Handover,
     horizon: Horizon,
@@ -159,6 +163,11 @@ impl Assembler {
                 .feeds
                 .iter()
                 .map(FeedFormat::carries_messages)
+                .collect(),
+            transaction_feeds: config
+                .feeds
+                .iter()
+                .map(FeedFormat::carries_transactions)
                 .collect(),
             relations: Relations::new(config.tables, config.columns, config.limits.relations_max),
             gather: Gather::new(config.feeds.len(), config.limits.batch_bytes),
@@ -294,16 +303,20 @@ impl Assembler {
             return Err(out_of_place("begin inside a transaction", open.final_lsn));
         }
         let is_known = begin.final_lsn < self.handover.assembled_end_lsn();
-        self.open = Some(OpenTransaction {
+        let open = OpenTransaction {
             final_lsn: begin.final_lsn,
             xid: begin.xid,
             commit_time_us: begin.commit_time_us.saturating_add(POSTGRES_EPOCH_US),
             ordinal: 0,
             is_known,
-        });
+        };
+        self.open = Some(open);
         if !is_known {
+            let read_at = (begin.final_lsn, self.handover.now_ms());
+            let origin = open.origin(read_at, self.previous_end_lsn);
             self.gather.begin();
             self.begin_streams();
+            self.boundary(Boundary::Begin, &origin)?;
         }
         Ok(Pushed::Continue)
     }
@@ -316,6 +329,11 @@ impl Assembler {
         if open.final_lsn != lsn || end_lsn <= lsn {
             let what = "commit is not the one that the transaction began with";
             return Err(out_of_place(what, open.final_lsn));
+        }
+        if !open.is_known {
+            let read_at = (lsn, self.handover.now_ms());
+            let origin = open.origin(read_at, self.previous_end_lsn);
+            self.boundary(Boundary::End, &origin)?;
         }
         self.open = None;
         let previous_end_lsn = self.previous_end_lsn.replace(end_lsn);

@@ -212,10 +212,34 @@ async fn debezium_records_are_those_of_the_connector() {
 }
 
 #[tokio::test]
+async fn debezium_transactions_are_those_of_the_connector() {
+    let options = DebeziumOptions {
+        transactions: true,
+        ..DebeziumOptions::default()
+    };
+    let ours = captured(options).await;
+    compare(ours, recorded("transactions.tsv"));
+}
+
+#[tokio::test]
+async fn debezium_transactions_have_the_schemas_of_the_connector() {
+    let options = DebeziumOptions {
+        schemas: true,
+        truncates: true,
+        transactions: true,
+    };
+    let mut ours = captured(options).await;
+    let theirs = recorded("transaction_schemas.tsv");
+    ours.retain(|topic, _| theirs.contains_key(topic));
+    compare(ours, theirs);
+}
+
+#[tokio::test]
 async fn debezium_schemas_and_truncates_are_those_of_the_connector() {
     let options = DebeziumOptions {
         schemas: true,
         truncates: true,
+        transactions: false,
     };
     let ours = captured(options).await;
     compare(ours, recorded("schemas.tsv"));
@@ -273,7 +297,11 @@ fn is_same_real(found: &Number, expected: &Number) -> bool {
 async fn captured(options: DebeziumOptions) -> Topics {
     let server = Server::start(&[]).await;
     server.sql(&workload("setup.sql")).await;
+    // As the connector's: with the table that both leave out.
+    let publication = "CREATE PUBLICATION headwater_shop FOR ALL TABLES";
+    server.sql(publication).await;
     let mut config = config(server.url("postgres"));
+    config.tables.exclude = vec!["public.excluded".parse().unwrap()];
     config.feeds = vec![FeedFormat::DebeziumJson {
         preset: Preset::Debezium(options),
         name: "shop".into(),
@@ -289,7 +317,9 @@ async fn captured(options: DebeziumOptions) -> Topics {
     let finished = |reader: &Reader| reader.changes.iter().any(|change| change.table == "finish");
     reader.until("the last row", finished).await;
     let mut topics = Topics::new();
-    for raw in reader.raw.take().unwrap() {
+    let raws = reader.raw.take().unwrap();
+    check_transactions(&raws);
+    for raw in raws {
         let topic = match raw.schema.as_str() {
             "" => format!("shop.{}", raw.table),
             schema => cleaned_name(&format!("shop.{schema}.{}", raw.table)),
@@ -298,6 +328,58 @@ async fn captured(options: DebeziumOptions) -> Topics {
         topics.entry(topic).or_default().push(record);
     }
     topics
+}
+
+/// The ids of transactions, which the comparison blanks: each has its BEGIN, then its END; those of records are among
+/// them, made of the record's own transaction.
+fn check_transactions(raws: &[Raw]) {
+    let (mut boundaries, mut ids) = (Vec::new(), Vec::new());
+    for raw in raws {
+        let mut value = parsed(raw.value.as_deref());
+        let Some(payload) = payload(&mut value) else {
+            continue;
+        };
+        if raw.schema.is_empty() && raw.table == "transaction" {
+            boundaries.push((payload["id"].clone(), payload["status"].clone()));
+        } else if let Some(id) = payload["transaction"]["id"].as_str() {
+            let (xid, _) = id.split_once(':').unwrap();
+            assert_eq!(xid, payload["source"]["txId"].to_string());
+            ids.push(json!(id));
+        }
+    }
+    for pair in boundaries.chunks(2) {
+        let [(begun, begin), (ended, end)] = pair else {
+            panic!("a BEGIN without END: {pair:?}");
+        };
+        assert_eq!((begun, begin, end), (ended, &json!("BEGIN"), &json!("END")));
+    }
+    let has_boundaries = |id: &Value| boundaries.iter().any(|(known, _)| known == id);
+    assert!(ids.iter().all(has_boundaries));
+}
+
+/// Blanks the id, and puts the collections in an order: the connector's have none.
+fn blank_transaction(payload: &mut Map<String, Value>) {
+    let block = payload
+        .get_mut("transaction")
+        .and_then(Value::as_object_mut);
+    if let Some(block) = block {
+        block["id"] = json!("0:0");
+    }
+    if !payload.contains_key("status") {
+        return;
+    }
+    payload["id"] = json!("0:0");
+    payload["ts_ms"] = json!(0);
+    if let Some(collections) = payload["data_collections"].as_array_mut() {
+        for collection in collections.iter_mut() {
+            // The connector writes the address of an object there.
+            let name = collection["data_collection"].as_str().unwrap();
+            if name.contains("LogicalDecodingMessageId@") {
+                collection["data_collection"] = json!("message");
+            }
+        }
+        collections.sort_by_key(ToString::to_string);
+    }
 }
 
 fn directory() -> std::path::PathBuf {
@@ -317,7 +399,11 @@ fn ours(raw: &Raw) -> Record {
     let mut value = parsed(raw.value.as_deref());
     let mut headers: BTreeMap<String, String> = raw.headers.iter().cloned().collect();
     headers.remove(UNCHANGED);
+    let is_boundary = raw.schema.is_empty() && raw.table == "transaction";
     if let Some(payload) = payload(&mut value) {
+        blank_transaction(payload);
+    }
+    if let Some(payload) = payload(&mut value).filter(|_| !is_boundary) {
         let source = payload["source"].clone();
         let number = |value: &Value, name: &str| value[name].as_i64().unwrap();
         assert_eq!(number(&source, "ts_us") / 1000, number(&source, "ts_ms"));
@@ -341,8 +427,12 @@ fn ours(raw: &Raw) -> Record {
     schemas(&mut value)
         .into_iter()
         .for_each(|columns| sort(columns));
+    let mut key = parsed(raw.key.as_deref());
+    if let Some(key) = payload(&mut key).filter(|_| is_boundary) {
+        key["id"] = json!("0:0");
+    }
     Record {
-        key: parsed(raw.key.as_deref()),
+        key,
         value,
         headers,
     }
@@ -400,8 +490,12 @@ fn recorded(name: &str) -> Topics {
             (name.to_owned(), value.to_owned())
         };
         let mut headers: BTreeMap<String, String> = fields.map(header).collect();
-        assert!(headers.remove(RUN_ID).is_some() || topic == "shop.message");
+        let is_boundary = topic == "shop.transaction";
+        assert!(headers.remove(RUN_ID).is_some() || is_boundary || topic == "shop.message");
         if let Some(payload) = payload(&mut value) {
+            blank_transaction(payload);
+        }
+        if let Some(payload) = payload(&mut value).filter(|_| !is_boundary) {
             payload["source"]["version"] = json!("-");
             sort_pairs(payload);
             keep_values(payload);

@@ -10,6 +10,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import org.apache.kafka.connect.data.Struct;
 import org.apache.kafka.connect.header.Header;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.source.SourceRecord;
@@ -21,16 +22,19 @@ import org.apache.kafka.connect.storage.SimpleHeaderConverter;
  *
  * <p>Arguments: properties file, output file, whether schemas are written. One line a record: topic, key, value,
  * headers, separated by tabs ("-": null); headers as name=value, each behind a tab. Prints "ready" once the slot is
- * there and ends after the record of table finish.
+ * there and ends after the record of table finish, or after its transaction's END where those are written.
  */
 public final class Recorder {
   private static final CountDownLatch FINISHED = new CountDownLatch(1);
+  private static boolean withTransactions;
+  private static boolean seenFinish;
 
   public static void main(String[] args) throws Exception {
     Properties properties = new Properties();
     try (var reader = Files.newBufferedReader(Path.of(args[0]))) {
       properties.load(reader);
     }
+    withTransactions = Boolean.parseBoolean(properties.getProperty("provide.transaction.metadata"));
     JsonConverter keys = converter(args[2], true);
     JsonConverter values = converter(args[2], false);
     SimpleHeaderConverter headers = new SimpleHeaderConverter();
@@ -87,10 +91,16 @@ public final class Recorder {
       line.append('\t').append(header.key()).append('=').append(text(value));
     }
     out.println(line);
-    if (topic.endsWith(".finish")) {
+    seenFinish |= topic.endsWith(".finish");
+    if (seenFinish && (!withTransactions || isEnd(record))) {
       out.flush();
       FINISHED.countDown();
     }
+  }
+
+  private static boolean isEnd(SourceRecord record) {
+    return record.topic().endsWith(".transaction")
+        && "END".equals(((Struct) record.value()).getString("status"));
   }
 
   private static String text(byte[] bytes) {

@@ -197,24 +197,17 @@ impl Checker<'_> {
     fn preset(&self, feed: &Feed) -> Result<Preset, ConfigError> {
         let is_on =
             |option: &Option<Spanned<bool>>| option.as_ref().is_some_and(|on| *on.get_ref());
-        if let Some(option) = feed
-            .transaction_metadata
-            .as_ref()
-            .filter(|on| *on.get_ref())
-        {
-            return Err(self.at(
-                option,
-                "transaction_metadata is not in this version: leave it out; source.txId and source.sequence tell \
-                 transactions apart",
-            ));
-        }
         match feed
             .preset
             .as_ref()
             .map_or(PresetName::Flink, |preset| *preset.get_ref())
         {
             PresetName::Flink => {
-                let options = [("schemas", &feed.schemas), ("truncates", &feed.truncates)];
+                let options = [
+                    ("schemas", &feed.schemas),
+                    ("truncates", &feed.truncates),
+                    ("transaction_metadata", &feed.transaction_metadata),
+                ];
                 for (name, option) in options {
                     if let Some(option) = option.as_ref().filter(|on| *on.get_ref()) {
                         let line = format!(
@@ -228,6 +221,7 @@ impl Checker<'_> {
             PresetName::Debezium => Ok(Preset::Debezium(DebeziumOptions {
                 schemas: is_on(&feed.schemas),
                 truncates: is_on(&feed.truncates),
+                transactions: is_on(&feed.transaction_metadata),
             })),
         }
     }

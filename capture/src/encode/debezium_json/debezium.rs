@@ -25,11 +25,13 @@
 //! | `decimal` | unscaled numbers in two's complement |
 //! | `schema` | the schemas of keys and values |
 //! | `messages` | logical messages |
+//! | `transactions` | the boundaries of transactions, and places in them |
 
 mod decimal;
 pub(super) mod messages;
 pub(super) mod schema;
 mod time;
+pub(super) mod transactions;
 mod values;
 
 #[cfg(test)]
@@ -99,7 +101,7 @@ pub(super) fn encode_truncate(
     let out = &mut scratch.value;
     open(out, template);
     out.raw(b"{\"before\":null,\"after\":null");
-    close(out, template, Op::Truncate, origin);
+    close(scratch, template, Op::Truncate, origin);
     let mut record = Encoded::new(None, Some(scratch.value.bytes()));
     add_context(&mut record, template);
     scratch.send(&record, sink)
@@ -117,7 +119,7 @@ fn put_envelope<R: Row>(
     rows::put_image(out, template, before, &mut scratch.values, |_| ())?;
     out.raw(b",\"after\":");
     scratch.put_after(template, after)?;
-    close(&mut scratch.value, template, op, origin);
+    close(scratch, template, op, origin);
     Ok(())
 }
 
@@ -129,13 +131,17 @@ fn open(out: &mut JsonBuffer, template: &TableTemplate) {
 }
 
 /// From the comma before `source` to the end of the value.
-fn close(out: &mut JsonBuffer, template: &TableTemplate, op: Op, origin: &ChangeOrigin) {
+fn close(scratch: &mut Scratch, template: &TableTemplate, op: Op, origin: &ChangeOrigin) {
+    let out = &mut scratch.value;
     put_source(out, template, origin);
+    out.raw(b"}");
+    let transaction = scratch.transaction.as_mut();
+    transactions::put_block(out, transaction, &template.collection, origin);
     out.raw(match op {
-        Op::Create => b"},\"transaction\":null,\"op\":\"c\"",
-        Op::Update => b"},\"transaction\":null,\"op\":\"u\"",
-        Op::Delete => b"},\"transaction\":null,\"op\":\"d\"",
-        Op::Truncate => b"},\"transaction\":null,\"op\":\"t\"",
+        Op::Create => b",\"op\":\"c\"",
+        Op::Update => b",\"op\":\"u\"",
+        Op::Delete => b",\"op\":\"d\"",
+        Op::Truncate => b",\"op\":\"t\"",
     });
     put_times(out, origin.read_time_ms.saturating_mul(1000), true);
     out.raw(b"}");

@@ -60,6 +60,8 @@ pub(super) struct TableTemplate {
     pub(super) key_prefixes: Vec<Vec<u8>>,
     /// How many leading columns one must look at to have seen the whole key.
     pub(super) key_reach: usize,
+    /// `"schema.table"`, as the boundaries of transactions name the table.
+    pub(super) collection: Vec<u8>,
     /// Where schemas are written: what stands before the payloads. A brace follows them.
     pub(super) schemas: Option<Schemas>,
     /// `name`, for the context headers.
@@ -119,6 +121,7 @@ impl TableTemplate {
             columns,
             key_prefixes: key_columns().enumerate().map(prefixed).collect(),
             key_reach: key.iter().max().map_or(0, |last| last + 1),
+            collection: quoted(&format!("{}.{}", table.schema, table.name)).into_bytes(),
             schemas: with_schemas.then(|| {
                 let name = format!("{}.{}.{}", constants.name, table.schema, table.name);
                 schema::schemas(&cleaned_name(&name), table, key_columns())
@@ -140,6 +143,7 @@ impl TableTemplate {
             + self.source_head.len()
             + self.source_database.len()
             + self.source_table.len()
+            + self.collection.len()
             + self.feed.len()
             + self.columns.iter().map(column).sum::<usize>()
             + self.key_prefixes.iter().map(key).sum::<usize>()

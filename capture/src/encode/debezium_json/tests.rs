@@ -422,6 +422,7 @@ fn a_debezium_record_beyond_the_limit_is_refused_with_its_schema_counted() {
     let options = DebeziumOptions {
         schemas: true,
         truncates: false,
+        transactions: false,
     };
     let row = [Value::Number(b"1"), Value::Null];
     let mut encoder = encoder_of(Preset::Debezium(options), &table, 2_000);

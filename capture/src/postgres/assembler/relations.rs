@@ -45,6 +45,8 @@ pub(super) struct Relations {
     next_table: u32,
     /// Of logical messages, once there was one.
     messages: Option<TableKey>,
+    /// Of the transactions' boundaries, likewise.
+    transactions: Option<TableKey>,
     /// Types that only type messages named so far.
     sent_types: HashMap<u32, ValueForm>,
     /// What the catalog says of types, by oid.
@@ -138,6 +140,7 @@ impl Relations {
             last: None,
             next_table: 0,
             messages: None,
+            transactions: None,
             sent_types: HashMap::new(),
             catalog_types: HashMap::new(),
         }
@@ -239,6 +242,16 @@ impl Relations {
         let key = self.next_key();
         self.messages = Some(key);
         (key, Some(Table::of_messages(key)))
+    }
+
+    /// What the boundaries of transactions go by; told once.
+    pub(super) fn transactions(&mut self) -> (TableKey, Option<Table>) {
+        if let Some(key) = self.transactions {
+            return (key, None);
+        }
+        let key = self.next_key();
+        self.transactions = Some(key);
+        (key, Some(Table::of_transactions(key)))
     }
 
     fn next_key(&mut self) -> TableKey {

@@ -9,7 +9,7 @@
 
 use super::super::Scratch;
 use super::super::template::Constants;
-use super::{put_source_end, put_source_start, schema};
+use super::{put_source_end, put_source_start, schema, transactions};
 use crate::encode::json::TooLarge;
 use crate::encode::{Encoded, Sink};
 use crate::event::{ChangeOrigin, LogicalMessage};
@@ -45,7 +45,11 @@ pub(in super::super) fn encode(
         value.raw(b"null");
     }
     put_source_end(value, origin);
-    value.raw(b"},\"transaction\":null,\"message\":{\"prefix\":");
+    value.raw(b"}");
+    let transaction = scratch.transaction.as_mut();
+    let transaction = transaction.filter(|_| message.is_transactional);
+    transactions::put_block(value, transaction, transactions::MESSAGES, origin);
+    value.raw(b",\"message\":{\"prefix\":");
     value.string(message.prefix.as_bytes())?;
     value.raw(b",\"content\":");
     value.base64(message.content)?;

@@ -71,6 +71,24 @@ pub(super) fn message_value() -> String {
     format!("{START}{SOURCE},{TRANSACTION}{END}")
 }
 
+/// What stands before the key of a transaction's boundary where schemas are written; a brace follows the key.
+pub(super) const TRANSACTION_KEY: &str = concat!(
+    r#"{"schema":{"type":"struct","fields":[{"type":"string","optional":false,"field":"id"}],"#,
+    r#""optional":false,"name":"io.debezium.connector.common.TransactionMetadataKey","version":1},"#,
+    r#""payload":"#,
+);
+
+/// Likewise before its value.
+pub(super) const TRANSACTION_VALUE: &str = concat!(
+    r#"{"schema":{"type":"struct","fields":[{"type":"string","optional":false,"field":"status"},"#,
+    r#"{"type":"string","optional":false,"field":"id"},{"type":"int64","optional":true,"#,
+    r#""field":"event_count"},{"type":"array","items":{"type":"struct","fields":[{"type":"string","#,
+    r#""optional":false,"field":"data_collection"},{"type":"int64","optional":false,"#,
+    r#""field":"event_count"}],"optional":true,"name":"event.collection","version":1},"optional":true,"#,
+    r#""field":"data_collections"},{"type":"int64","optional":false,"field":"ts_ms"}],"optional":false,"#,
+    r#""name":"io.debezium.connector.common.TransactionMetadataValue","version":1},"payload":"#,
+);
+
 fn joined(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(",")
 }

@@ -207,6 +207,7 @@ fn two_feeds(truncates: bool) -> Harness {
     let options = DebeziumOptions {
         schemas: false,
         truncates,
+        transactions: false,
     };
     config.feeds.push(FeedFormat::DebeziumJson {
         preset: Preset::Debezium(options),

@@ -280,3 +280,60 @@ fn logical_messages_go_to_the_feeds_that_carry_them_once() {
     assert_eq!(harness.assembler.counters().messages_skipped, 1);
     assert!(harness.log.tables[0].is_of_messages());
 }
+
+/// Status and count of each boundary, in the log's order.
+fn boundaries(harness: &Harness) -> Vec<(String, Option<u64>)> {
+    let mut tables = harness.log.tables.iter();
+    let told = tables.find(|table| table.is_of_transactions());
+    let key = told.expect("the boundaries were told").key;
+    let records = harness.log.visible[&(0, Some(key))].iter();
+    records
+        .map(|record| {
+            let status = record.value["status"].as_str().expect("a status");
+            (status.to_owned(), record.value["event_count"].as_u64())
+        })
+        .collect()
+}
+
+#[test]
+fn a_large_transaction_cut_off_in_the_middle_has_its_boundaries_once() {
+    let mut config = config();
+    config.limits.large_transaction_bytes = 4_096;
+    config.limits.batch_bytes = 1_024;
+    let options = DebeziumOptions {
+        transactions: true,
+        ..DebeziumOptions::default()
+    };
+    config.feeds = vec![FeedFormat::DebeziumJson {
+        preset: Preset::Debezium(options),
+        name: "cdc".to_owned(),
+    }];
+    let mut harness = Harness::new(config);
+    harness.catalog.insert(ORDERS, orders_catalog());
+    let rows: Vec<_> = (0..100).map(|id| order(&id.to_string(), "x")).collect();
+    harness.push(&wire::begin(100, COMMIT_TIME_US, 555));
+    harness.push(&orders(b'd'));
+    for row in &rows {
+        harness.push(row);
+        harness.take_all();
+    }
+    assert!(harness.log.parts > 1 && harness.log.visible.is_empty());
+    harness.assembler.connection_lost();
+    harness.take_all();
+    assert_eq!(harness.log.rewinds, 1);
+    harness.push(&orders(b'd'));
+    harness.transaction(100, &rows);
+    harness.take_all();
+    // What the server sends again is known; a transaction without rows is not.
+    harness.transaction(100, &rows);
+    harness.transaction(200, &[]);
+    harness.take_all();
+    let expected = [
+        ("BEGIN", None),
+        ("END", Some(100)),
+        ("BEGIN", None),
+        ("END", Some(0)),
+    ];
+    let expected = expected.map(|(status, count)| (status.to_owned(), count));
+    assert_eq!(boundaries(&harness), expected);
+}

@@ -4,6 +4,9 @@
 //! topic by topic in their order, as JSON; where ours differ on purpose, the difference stands here and in
 //! `docs/debezium.md`, and must be one.
 
+#[path = "debezium/transactions.rs"]
+mod transactions;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -13,6 +16,7 @@ use serde_json::{Map, Number, Value, json};
 
 use crate::reader::{Raw, Reader, config};
 use crate::server::{Server, query};
+use transactions::{blank_transaction, check_transactions};
 
 /// A record without what changes from run to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -328,58 +332,6 @@ async fn captured(options: DebeziumOptions) -> Topics {
         topics.entry(topic).or_default().push(record);
     }
     topics
-}
-
-/// The ids of transactions, which the comparison blanks: each has its BEGIN, then its END; those of records are among
-/// them, made of the record's own transaction.
-fn check_transactions(raws: &[Raw]) {
-    let (mut boundaries, mut ids) = (Vec::new(), Vec::new());
-    for raw in raws {
-        let mut value = parsed(raw.value.as_deref());
-        let Some(payload) = payload(&mut value) else {
-            continue;
-        };
-        if raw.schema.is_empty() && raw.table == "transaction" {
-            boundaries.push((payload["id"].clone(), payload["status"].clone()));
-        } else if let Some(id) = payload["transaction"]["id"].as_str() {
-            let (xid, _) = id.split_once(':').unwrap();
-            assert_eq!(xid, payload["source"]["txId"].to_string());
-            ids.push(json!(id));
-        }
-    }
-    for pair in boundaries.chunks(2) {
-        let [(begun, begin), (ended, end)] = pair else {
-            panic!("a BEGIN without END: {pair:?}");
-        };
-        assert_eq!((begun, begin, end), (ended, &json!("BEGIN"), &json!("END")));
-    }
-    let has_boundaries = |id: &Value| boundaries.iter().any(|(known, _)| known == id);
-    assert!(ids.iter().all(has_boundaries));
-}
-
-/// Blanks the id, and puts the collections in an order: the connector's have none.
-fn blank_transaction(payload: &mut Map<String, Value>) {
-    let block = payload
-        .get_mut("transaction")
-        .and_then(Value::as_object_mut);
-    if let Some(block) = block {
-        block["id"] = json!("0:0");
-    }
-    if !payload.contains_key("status") {
-        return;
-    }
-    payload["id"] = json!("0:0");
-    payload["ts_ms"] = json!(0);
-    if let Some(collections) = payload["data_collections"].as_array_mut() {
-        for collection in collections.iter_mut() {
-            // The connector writes the address of an object there.
-            let name = collection["data_collection"].as_str().unwrap();
-            if name.contains("LogicalDecodingMessageId@") {
-                collection["data_collection"] = json!("message");
-            }
-        }
-        collections.sort_by_key(ToString::to_string);
-    }
 }
 
 fn directory() -> std::path::PathBuf {

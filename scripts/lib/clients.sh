@@ -1,4 +1,4 @@
-# What lives in .local/: a second PostgreSQL, the Kafka clients of other languages, and Kafka itself. Sourced by
+# What lives in .local/: a second PostgreSQL, the Kafka clients of other languages, Kafka, Debezium. Sourced by
 # scripts/install, which sets $log. Every function leaves a finished thing or nothing: work is done in a
 # temporary place beside it and renamed.
 
@@ -172,6 +172,22 @@ install_kafka() {
     fail_with_log "Maven could not bring Apache Kafka $kafka_version"
   touch "$home/complete"
   say "installed Apache Kafka $kafka_version (.local/kafka-$kafka_version)"
+}
+
+# The real Debezium with Kafka Connect, and the classes of tests/debezium/src: .local/debezium, 40 MB.
+install_debezium() {
+  local home="$local_dir/debezium" source="$root/tests/debezium" versions="$debezium_version $kafka_version"
+  if [ "$(cat "$home/complete" 2>/dev/null)" = "$versions" ] && [ -z "$(find "$source" -newer "$home/complete" \
+    \( -name '*.java' -o -name pom.xml \))" ]; then return; fi
+  rm -rf "$home"
+  mkdir -p "$home/classes"
+  mvn -q -B -f "$source/pom.xml" "-Ddebezium.version=$debezium_version" "-Dkafka.version=$kafka_version" \
+    dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$home/lib" >"$log" 2>&1 </dev/null ||
+    fail_with_log "Maven could not bring Debezium $debezium_version"
+  javac -cp "$home/lib/*" -d "$home/classes" "$source"/src/*.java >"$log" 2>&1 ||
+    fail_with_log "javac failed on tests/debezium/src"
+  printf '%s' "$versions" >"$home/complete"
+  say "installed Debezium $debezium_version with Kafka Connect $kafka_version (.local/debezium)"
 }
 
 install_cargo_fuzz() {

@@ -1,23 +1,6 @@
 # The real Debezium beside a database of its own. Sourced by scripts/compare-debezium, which sets $log, $scratch and
 # ends the processes in $pids.
 
-debezium_home="$local_dir/debezium"
-
-install_debezium() {
-  local source="$root/tests/debezium"
-  if [ -e "$debezium_home/complete" ] && [ -z "$(find "$source" -newer "$debezium_home/complete" \
-    \( -name '*.java' -o -name pom.xml \))" ]; then return; fi
-  have mvn && have javac || fail "Maven and a JDK are missing: run scripts/install"
-  rm -rf "$debezium_home/classes"
-  mkdir -p "$debezium_home/classes"
-  mvn -q -B -f "$source/pom.xml" dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$debezium_home/lib" >"$log" 2>&1 </dev/null ||
-    { tail -n 20 "$log" >&2 && fail "Maven could not bring Debezium"; }
-  javac -cp "$debezium_home/lib/*" -d "$debezium_home/classes" "$source"/src/*.java >"$log" 2>&1 ||
-    { cat "$log" >&2 && fail "javac failed on tests/debezium/src"; }
-  touch "$debezium_home/complete"
-}
-
 sql() {
   PGOPTIONS='-c client_min_messages=warning' "$postgres_bin/psql" -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres "$@"
 }

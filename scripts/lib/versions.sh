@@ -12,6 +12,7 @@ cargo_fuzz_version='0.13.2'
 # All that Maven Central has of the SDK of DTS; with kafka-clients 2.7.0 and 1.0.0. sarama and goavro: tests/go-dts/go.mod
 dts_sdk_versions=('2.0.0' '1.4.0')
 # kafka-clients and slf4j-nop: tests/java/pom.xml
-kafka_version='4.3.0' # the broker that scripts/bench --vs kafka measures
+kafka_version='4.3.0'          # the broker that scripts/bench --vs kafka measures
+debezium_version='3.6.3.Final' # that of scripts/compare-debezium, with Kafka Connect of kafka_version
 # Flink as docs/flink.md names it: its line, its version, that of its Kafka connector.
 flink_versions=('1.20 1.20.3 3.4.0-1.20' '2.2 2.2.1 5.0.0-2.2')

@@ -1,6 +1,7 @@
 //! The command line. Usage and exit codes are promises: `docs/configuration.md`.
 
 mod check_data;
+mod check_source;
 mod client;
 mod dev;
 mod exit;
@@ -45,6 +46,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Check {
+    /// A database as a source, before anything is made there: settings, rights, slots, tables. Writes nothing.
+    Source(check_source::CheckSource),
     /// A configuration file; secrets are not read.
     Config {
         /// The file.
@@ -73,6 +76,7 @@ pub fn run(cli: Cli) -> u8 {
         Command::Group(args) => on_runtime(group::run(args, &screen)),
         Command::Instance(args) => on_runtime(instance::run(args)),
         Command::Check(Check::Config { file }) => check_config(&file, &screen),
+        Command::Check(Check::Source(args)) => on_runtime(check_source::run(args)),
         Command::Check(Check::Data(args)) => check_data::run(&args),
     };
     match done {

@@ -167,6 +167,12 @@ pub struct PostgresConfig {
     pub slot: Option<String>,
     /// Publication; by default `headwater_<instance>`.
     pub publication: Option<String>,
+    /// The slot is made so that standbys are given it too (PostgreSQL 17 and later).
+    pub failover_slot: bool,
+    /// How often a logical message is written to the source's log; `None`: never.
+    pub heartbeat_interval: Option<Duration>,
+    /// Log held for the slot from which on a warning is shown where the server has no limit, bytes; not 0.
+    pub wal_warn_bytes: u64,
     /// Slot and publications are gone when the broker has stopped (`dev` without `--data`).
     pub temporary: bool,
     /// A refusal before anything was captured is final instead of tried again (`dev`).

@@ -40,6 +40,7 @@ use headwater_storage::{
 use tokio::{runtime::Handle, sync::watch};
 
 pub use self::order::OrderError;
+pub(crate) use self::source::postgres_config;
 use self::{
     keeper::KeeperThread,
     order::{Command, Done, Orders},

@@ -7,6 +7,12 @@ use headwater_storage::RetentionLimits;
 /// This broker's node id. There is one node.
 pub const NODE_ID: i32 = 1;
 
+/// Log that a source without a limit holds for us before a warning is shown, unless configured (`wal_warn`), bytes.
+pub const WAL_WARN_BYTES: u64 = 10 << 30;
+
+/// Heartbeats at a source come no faster: each is a record in its log.
+pub const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// Bytes of one request that a connection may hold without asking [`REQUESTS_BYTES_MAX`]: 80 partitions of a
 /// Fetch, more than most clients ever ask for at once.
 pub const REQUEST_BYTES_FREE: usize = 4 << 10;

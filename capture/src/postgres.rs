@@ -15,6 +15,7 @@ mod acknowledge;
 pub mod assembler;
 mod backoff;
 mod certificate;
+pub mod check;
 pub mod connection;
 pub mod error;
 mod handshake;
@@ -32,6 +33,7 @@ pub mod status;
 mod text;
 mod tls;
 pub mod url;
+pub mod wal;
 
 pub use password::PasswordSources;
 pub use source::{Confirmer, Source, SourceConfig};

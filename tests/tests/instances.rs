@@ -63,6 +63,9 @@ impl Tracked {
         let url = SourceUrl::parse(&self.postgres.url()).unwrap();
         let url = url.with_password(Password::new(PASSWORD));
         let source = PostgresConfig {
+            failover_slot: false,
+            heartbeat_interval: None,
+            wal_warn_bytes: 1 << 30,
             url,
             tables: TableFilter::default(),
             columns: ColumnFilter::default(),

@@ -23,7 +23,7 @@ use crate::{
         BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, PostgresConfig,
         SourceConfig, StorageConfig, check_listeners, check_name,
     },
-    limits::{DEV_RETENTION, NAME_CHARS},
+    limits::{DEV_RETENTION, NAME_CHARS, WAL_WARN_BYTES},
     telemetry::{self, LogFormat},
 };
 
@@ -93,6 +93,9 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         columns: ColumnFilter::default(),
         slot: None,
         publication: None,
+        failover_slot: false,
+        heartbeat_interval: None,
+        wal_warn_bytes: WAL_WARN_BYTES,
         temporary: temporary.is_some(),
         first_failure_ends: true,
     };
@@ -208,7 +211,7 @@ async fn watch(broker: &RunningBroker, screen: &Screen) -> Never {
 }
 
 /// The feeds that `--feeds` names, with commas between them.
-fn feeds(asked: &str, preset: &str, instance: &str) -> Result<Vec<FeedConfig>, String> {
+pub(super) fn feeds(asked: &str, preset: &str, instance: &str) -> Result<Vec<FeedConfig>, String> {
     let preset = preset_named(preset)?;
     let mut feeds: Vec<FeedConfig> = Vec::new();
     for name in asked.split(',').map(str::trim) {
@@ -251,7 +254,7 @@ fn data_dir(asked: Option<PathBuf>) -> Result<(PathBuf, Option<TempDir>), Exit> 
 }
 
 /// The database's name as an instance can have it.
-fn instance_name(database: &str) -> String {
+pub(super) fn instance_name(database: &str) -> String {
     let legal = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' {
             c

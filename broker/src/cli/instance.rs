@@ -196,6 +196,15 @@ fn facts(instance: &Value) -> String {
         ("publication", text(&source["publication"])),
         ("confirmed", text(&source["confirmed_lsn"])),
         (
+            "source log",
+            format!(
+                "{}, {} bytes held, lost after {} more",
+                text(&source["wal_level"]),
+                text(&source["wal_held_bytes"]),
+                text(&source["wal_safe_bytes"])
+            ),
+        ),
+        (
             "delay",
             format!(
                 "{} s, {} bytes",

@@ -198,6 +198,10 @@ struct Source {
     password: Option<Spanned<PasswordFrom>>,
     slot: Option<String>,
     publication: Option<String>,
+    #[serde(default)]
+    failover_slot: bool,
+    heartbeat_interval: Option<Spanned<DurationText>>,
+    wal_warn: Option<Spanned<SizeText>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -38,6 +38,7 @@ pub fn running_status() -> SourceStatus {
         tables: Vec::new(),
         counters: Counters::default(),
         warnings: Vec::new(),
+        wal: None,
     }
 }
 

@@ -68,6 +68,12 @@ pub struct SourceReport {
     pub publication: Option<String>,
     /// Everything below this LSN is durable here, and told to the server.
     pub confirmed_lsn: String,
+    /// Log that the server holds for the slot, bytes; `None`: not known.
+    pub wal_held_bytes: Option<u64>,
+    /// What may still be written there before the slot is lost, bytes; `None`: no limit, or not known.
+    pub wal_safe_bytes: Option<u64>,
+    /// `fine`, `high`, `critical`.
+    pub wal_level: Option<&'static str>,
 }
 
 /// When old data goes: at whichever comes first.
@@ -198,6 +204,9 @@ impl InstanceView {
             slot,
             publication,
             confirmed_lsn: Lsn(status.confirmed_lsn).to_string(),
+            wal_held_bytes: status.wal.as_ref().map(|wal| wal.held_bytes),
+            wal_safe_bytes: status.wal.as_ref().and_then(|wal| wal.safe_bytes),
+            wal_level: status.wal.as_ref().map(|wal| wal.level.name()),
         }
     }
 

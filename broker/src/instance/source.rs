@@ -175,7 +175,8 @@ impl InstanceSource {
     }
 }
 
-fn postgres_config(instance: &str, config: PostgresConfig) -> postgres::SourceConfig {
+/// What capture is given for an instance.
+pub(crate) fn postgres_config(instance: &str, config: PostgresConfig) -> postgres::SourceConfig {
     let name = source_object(instance);
     postgres::SourceConfig {
         url: config.url,
@@ -190,6 +191,9 @@ fn postgres_config(instance: &str, config: PostgresConfig) -> postgres::SourceCo
         drop_publications_at_stop: config.temporary,
         first_failure_is_final: config.first_failure_ends,
         catalog_poll_interval: CATALOG_POLL_INTERVAL,
+        failover_slot: config.failover_slot,
+        heartbeat_interval: config.heartbeat_interval,
+        wal_warn_bytes: config.wal_warn_bytes,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{fmt::Error, fs, sync::Arc};
 
-use headwater_capture::postgres::SourceStatus;
+use headwater_capture::postgres::{
+    SourceStatus,
+    wal::{WalHeld, WalLevel},
+};
 use headwater_storage::{Ends, LogStats};
 use prometheus_client::{
     collector::Collector,
@@ -15,7 +18,8 @@ use super::{
     CAPTURE_INCARNATION, CAPTURE_LAG_BYTES, CAPTURE_ROWS, CAPTURE_TABLES, CAPTURE_TRANSACTIONS,
     DISK_FREE, DISK_STATE, INSTANCE_STATE, KAFKA_FETCH_SESSIONS, KAFKA_PARKED, KAFKA_UNSENT_BYTES,
     LOG_BYTES, LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, LOG_SEALED_BYTES, LOG_SEALED_FILES,
-    LOG_START_OFFSET, Name, PROCESS_FILES, PROCESS_MEMORY,
+    LOG_START_OFFSET, Name, PROCESS_FILES, PROCESS_MEMORY, SOURCE_WAL_HELD, SOURCE_WAL_LEVEL,
+    SOURCE_WAL_SAFE,
 };
 use crate::{
     context::Shared,
@@ -110,6 +114,7 @@ impl Pulled {
             CAPTURE_TABLES,
             &as_floats(&each(&|status| status.tables.len() as u64)),
         )?;
+        wal(encoder, &statuses)?;
         let delays: Pairs<'_> = statuses
             .iter()
             .map(|(name, status)| (*name, lag(status, now).seconds))
@@ -235,6 +240,37 @@ fn counters(
         ConstCounter::new(*value).encode(metric.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+/// The log that the sources hold for us, as far as they say.
+fn wal(
+    encoder: &mut DescriptorEncoder<'_>,
+    statuses: &[(&str, SourceStatus)],
+) -> Result<(), Error> {
+    let each = |value: &dyn Fn(&WalHeld) -> Option<u64>| -> Vec<(&str, u64)> {
+        let known = statuses.iter().filter_map(|(name, status)| {
+            let value = status.wal.as_ref().and_then(value)?;
+            Some((*name, value))
+        });
+        known.collect()
+    };
+    let held = each(&|wal| Some(wal.held_bytes));
+    gauges(encoder, SOURCE_WAL_HELD, &as_floats(&held))?;
+    gauges(
+        encoder,
+        SOURCE_WAL_SAFE,
+        &as_floats(&each(&|wal| wal.safe_bytes)),
+    )?;
+    let level = |wal: &WalHeld| match wal.level {
+        WalLevel::Fine => 0,
+        WalLevel::High => 1,
+        WalLevel::Critical => 2,
+    };
+    gauges(
+        encoder,
+        SOURCE_WAL_LEVEL,
+        &as_floats(&each(&|wal| Some(level(wal)))),
+    )
 }
 
 fn gauges(

@@ -48,6 +48,22 @@ impl ServerFacts {
         })
     }
 
+    /// A primary with logical WAL.
+    #[cfg(test)]
+    pub(crate) fn of_version(version_number: u32, version: &str) -> Self {
+        Self {
+            version_number,
+            version: version.to_owned(),
+            wal_level: "logical".to_owned(),
+            standby: false,
+            wal_sender_timeout: None,
+        }
+    }
+
+    pub(crate) fn is_standby(&self) -> bool {
+        self.standby
+    }
+
     /// # Errors
     /// Something that only a change at the server, or of the URL, can mend.
     pub(crate) fn check(&self, names: &Names) -> Result<(), Failure> {

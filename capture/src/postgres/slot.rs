@@ -20,6 +20,8 @@ const HAS_WAL_STATUS: u32 = 130_000;
 const HAS_TWO_PHASE: u32 = 140_000;
 const HAS_OPTION_LIST: u32 = 150_000;
 const HAS_INVALIDATION_REASON: u32 = 170_000;
+/// First server version whose slots can go on at a standby that was promoted.
+pub(crate) const HAS_FAILOVER: u32 = 170_000;
 
 /// A row of `pg_replication_slots`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(crate) struct SlotRow {
     pub(crate) wal_status: Option<String>,
     pub(crate) invalidation_reason: Option<String>,
     pub(crate) two_phase: bool,
+    /// Standbys are given it too (from 17 on).
+    pub(crate) failover: bool,
 }
 
 /// What to do with the slot.
@@ -57,10 +61,11 @@ pub(crate) fn select_sql(slot: &str, server_version: u32) -> String {
     };
     format!(
         "SELECT plugin, slot_type = 'logical', database, active_pid, confirmed_flush_lsn, \
-         restart_lsn, {}, {}, {} FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
+         restart_lsn, {}, {}, {}, {} FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
         since(HAS_WAL_STATUS, "wal_status"),
         since(HAS_INVALIDATION_REASON, "invalidation_reason"),
         since(HAS_TWO_PHASE, "two_phase"),
+        since(HAS_FAILOVER, "failover"),
         literal(slot)
     )
 }
@@ -79,14 +84,33 @@ impl SlotRow {
             wal_status: text(6),
             invalidation_reason: text(7),
             two_phase: flag(row, 8),
+            failover: flag(row, 9),
         }
     }
 }
 
-/// The command that makes the slot. Its answer's second column is where the slot begins.
-pub(crate) fn create_sql(slot: &str, temporary: bool, server_version: u32) -> String {
-    let temporary = if temporary { " TEMPORARY" } else { "" };
-    let snapshot = if server_version >= HAS_OPTION_LIST {
+/// How a slot is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SlotKind {
+    /// It stays until somebody drops it.
+    Durable,
+    /// The same, and standbys are given it too.
+    Failover,
+    /// It goes with its connection.
+    Temporary,
+}
+
+/// The command that makes the slot. Its answer's second column is where the slot begins. [`SlotKind::Failover`]: for
+/// servers that have it only.
+pub(crate) fn create_sql(slot: &str, kind: SlotKind, server_version: u32) -> String {
+    let temporary = if kind == SlotKind::Temporary {
+        " TEMPORARY"
+    } else {
+        ""
+    };
+    let snapshot = if kind == SlotKind::Failover {
+        "(SNAPSHOT 'nothing', FAILOVER true)"
+    } else if server_version >= HAS_OPTION_LIST {
         "(SNAPSHOT 'nothing')"
     } else {
         "NOEXPORT_SNAPSHOT"
@@ -363,12 +387,16 @@ mod tests {
     #[test]
     fn commands_follow_the_servers_version_and_quote_names() {
         assert_eq!(
-            create_sql("s", false, 150_000),
+            create_sql("s", SlotKind::Durable, 150_000),
             "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput (SNAPSHOT 'nothing')"
         );
         assert_eq!(
-            create_sql("s", true, 140_023),
+            create_sql("s", SlotKind::Temporary, 140_023),
             "CREATE_REPLICATION_SLOT \"s\" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+        );
+        assert_eq!(
+            create_sql("s", SlotKind::Failover, 180_000),
+            "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER true)"
         );
         assert_eq!(
             start_sql("s", 0x1_0000_000a, &["it's".into(), "b\"c".into()], false),
@@ -378,8 +406,8 @@ mod tests {
         assert!(start_sql("s", 1, &[], true).ends_with("'', messages 'true')"));
         assert!(sends_messages(true, 140_000) && !sends_messages(true, 130_023));
         assert!(!sends_messages(false, 180_000));
-        assert!(select_sql("s", 100_000).contains("NULL, NULL, NULL"));
-        assert!(select_sql("s", 180_000).contains("invalidation_reason, two_phase"));
+        assert!(select_sql("s", 100_000).contains("NULL, NULL, NULL, NULL"));
+        assert!(select_sql("s", 180_000).contains("invalidation_reason, two_phase, failover"));
     }
 
     #[test]

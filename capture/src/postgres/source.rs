@@ -43,6 +43,7 @@ use std::{fmt, io};
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::error::Names;
 use super::position::Position;
 use super::status::SourceStatus;
 use super::url::SourceUrl;
@@ -67,6 +68,8 @@ pub struct SourceConfig {
     pub slot: String,
     /// The slot goes with its connection. A lost connection then ends the source in `needs_resync`.
     pub slot_temporary: bool,
+    /// The slot is made so that standbys are given it too; servers before 17 cannot.
+    pub failover_slot: bool,
     /// Publication, at most 63 bytes; the second one has `_keyed` appended (shortened where that is too long).
     pub publication: String,
     /// Which tables are captured.
@@ -84,6 +87,23 @@ pub struct SourceConfig {
     pub first_failure_is_final: bool,
     /// How often new tables are looked for; see [`CATALOG_POLL_INTERVAL`].
     pub catalog_poll_interval: Duration,
+    /// How often a logical message `headwater.heartbeat` is written to the source's log; `None`: never.
+    pub heartbeat_interval: Option<Duration>,
+    /// WAL held for the slot from which on a warning is shown where the server has no limit, bytes.
+    pub wal_warn_bytes: u64,
+}
+
+impl SourceConfig {
+    pub(crate) fn names(&self) -> Names {
+        Names {
+            server: self.url.server(),
+            user: self.url.user.clone(),
+            database: self.url.database.clone(),
+            slot: self.slot.clone(),
+            publication: self.publication.clone(),
+            instance: self.instance.clone(),
+        }
+    }
 }
 
 /// A running source. Dropping it ends the thread without a last status to the server.

@@ -2,6 +2,7 @@
 
 use super::assembler::Counters;
 use super::state::SourceState;
+use super::wal::WalHeld;
 use crate::table::ReplicaIdentity;
 
 /// A source at one moment; a new one is published when something changes, counters at most once a second.
@@ -25,6 +26,8 @@ pub struct SourceStatus {
     pub counters: Counters,
     /// What a person should know although capture goes on.
     pub warnings: Vec<String>,
+    /// How much of its log the server holds for our slot; `None`: not looked at yet, or nothing.
+    pub wal: Option<WalHeld>,
 }
 
 impl SourceStatus {
@@ -41,6 +44,7 @@ impl SourceStatus {
             tables: Vec::new(),
             counters: Counters::default(),
             warnings: Vec::new(),
+            wal: None,
         }
     }
 }

@@ -80,6 +80,9 @@ pub(crate) fn config(url: SourceUrl) -> SourceConfig {
         drop_publications_at_stop: false,
         first_failure_is_final: true,
         catalog_poll_interval: Duration::from_millis(300),
+        failover_slot: false,
+        heartbeat_interval: None,
+        wal_warn_bytes: 1 << 30,
     }
 }
 

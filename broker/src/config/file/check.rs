@@ -13,7 +13,7 @@ use super::{
     Columns, Feed, File, Format, Instance, Layout, Loaded, PresetName, Retention, Source, Storage,
     Tables, kafka::connections,
 };
-use crate::limits::{FILE_BYTES, RETENTION_FILES_MIN};
+use crate::limits::{self, FILE_BYTES, RETENTION_FILES_MIN};
 use crate::{
     config::{
         BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig,
@@ -261,15 +261,41 @@ impl Checker<'_> {
             let password = from.get_ref().read().map_err(|line| self.at(from, line))?;
             url = url.with_password(Password::new(password));
         }
+        let (heartbeat_interval, wal_warn_bytes) = self.watch(&source)?;
         Ok(SourceConfig::Postgres(Box::new(PostgresConfig {
             url,
             tables,
             columns,
             slot: source.slot,
             publication: source.publication,
+            failover_slot: source.failover_slot,
+            heartbeat_interval,
+            wal_warn_bytes,
             temporary: false,
             first_failure_ends: false,
         })))
+    }
+
+    /// How often a heartbeat is written, and from how much held log on the source is warned of.
+    fn watch(&self, source: &Source) -> Result<(Option<Duration>, u64), ConfigError> {
+        if let Some(every) = &source.heartbeat_interval {
+            if every.get_ref().0 < limits::HEARTBEAT_INTERVAL_MIN {
+                return Err(self.at(every, "heartbeat_interval: write at least 1s"));
+            }
+        }
+        if let Some(bytes) = source
+            .wal_warn
+            .as_ref()
+            .filter(|size| size.get_ref().0 == 0)
+        {
+            return Err(self.at(bytes, "wal_warn: write at least 1B"));
+        }
+        let every = source.heartbeat_interval.as_ref();
+        let bytes = source.wal_warn.as_ref();
+        Ok((
+            every.map(|every| every.get_ref().0),
+            bytes.map_or(limits::WAL_WARN_BYTES, |size| size.get_ref().0 as u64),
+        ))
     }
 
     fn storage(&self, storage: &Storage) -> Result<StorageConfig, ConfigError> {

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::keeper::{Keeper, Listing};
 use super::types;
 use super::unique_keys;
-use super::worker::Shared;
+use super::worker::{Shared, Warned};
 use crate::postgres::assembler::CatalogTable;
 use crate::postgres::connection::{Connection, Purpose};
 use crate::postgres::error::ConnectionError;
@@ -24,6 +24,7 @@ use crate::postgres::position::Lsn;
 use crate::postgres::publication::{self, Changes, Layout, Listed, alter_sql, keyed_name};
 use crate::postgres::query::{Row, column, flag};
 use crate::postgres::status::update;
+use crate::postgres::wal::{self, WalHeld, WalLevel};
 use crate::table::{Column, ReplicaIdentity};
 use crate::value::ColumnType;
 
@@ -34,6 +35,9 @@ const DESCRIBED_AT_ONCE: usize = 200;
 /// First server versions with what the description has to leave out.
 pub(super) const INCLUDED_COLUMNS: u32 = 110_000;
 const GENERATED_COLUMNS: u32 = 120_000;
+
+/// Not transactional: it costs no transaction id. Its prefix is one of ours (`assembler/messages`).
+const HEARTBEAT_SQL: &str = "SELECT pg_logical_emit_message(false, 'headwater.heartbeat', '')";
 
 /// A relation and what the catalog says of it; `None`: it is gone.
 pub(super) type Described = (u32, Option<CatalogTable>);
@@ -65,6 +69,7 @@ impl CatalogTask {
             connection: Some(connection),
             requests: request_receiver,
             events: event_sender,
+            wal_level: WalLevel::Fine,
         };
         Self {
             requests,
@@ -97,6 +102,8 @@ struct Catalog {
     connection: Option<Connection>,
     requests: mpsc::Receiver<Vec<u32>>,
     events: mpsc::Sender<Event>,
+    /// As of the last look.
+    wal_level: WalLevel,
 }
 
 impl Catalog {
@@ -104,6 +111,7 @@ impl Catalog {
         let mut polls = interval(self.shared.config.catalog_poll_interval);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         polls.tick().await;
+        let mut heartbeats = heartbeats(self.shared.config.heartbeat_interval);
         loop {
             let sent = tokio::select! {
                 biased;
@@ -112,6 +120,10 @@ impl Catalog {
                     None => return,
                 },
                 _ = polls.tick() => self.poll().await,
+                () = beat(&mut heartbeats) => {
+                    self.heartbeat().await;
+                    Ok(())
+                }
             };
             if sent.is_err() {
                 return;
@@ -143,7 +155,10 @@ impl Catalog {
         }
         match found {
             Ok(found) => {
-                self.warn(None);
+                match self.watch_wal().await {
+                    Ok(()) => self.warn(None),
+                    Err(error) => self.lost(&error),
+                }
                 self.look().await?;
                 if !found.is_empty() {
                     return self.events.send(Event::Found(found)).await;
@@ -152,6 +167,39 @@ impl Catalog {
             Err(error) => self.lost(&error),
         }
         Ok(())
+    }
+
+    /// How much the server holds for our slot; told when it becomes too much.
+    async fn watch_wal(&mut self) -> Result<(), ConnectionError> {
+        let version = self.shared.keeper.lock().await.server_version;
+        let shared = Arc::clone(&self.shared);
+        let sql = wal::select_sql(&shared.names.slot, version);
+        let rows = self.connection().await?.query(&sql, QUERY_LIMIT).await?;
+        let before = self.wal_level;
+        let wal = rows.first().and_then(WalHeld::parse).map(|held| WalHeld {
+            level: held.level_after(before, shared.config.wal_warn_bytes),
+            ..held
+        });
+        self.wal_level = wal.as_ref().map_or(WalLevel::Fine, |held| held.level);
+        if self.wal_level != before {
+            let warning = wal
+                .as_ref()
+                .and_then(|held| held.warning(&shared.names.slot));
+            shared.warn(Warned::Wal, warning.into_iter().collect());
+        }
+        shared.show(|status| update(&mut status.wal, wal));
+        Ok(())
+    }
+
+    /// A message of our own in the source's log: no feed shows it, and the server goes past it.
+    async fn heartbeat(&mut self) {
+        let beaten = match self.connection().await {
+            Ok(connection) => connection.query(HEARTBEAT_SQL, QUERY_LIMIT).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = beaten {
+            self.lost(&error);
+        }
     }
 
     async fn look(&mut self) -> Result<(), mpsc::error::SendError<Event>> {
@@ -203,8 +251,23 @@ impl Catalog {
             .map(|reason| format!("the catalog cannot be read: {reason}"))
             .into_iter()
             .collect();
-        self.shared
-            .show(|status| update(&mut status.warnings, warnings));
+        self.shared.warn(Warned::Catalog, warnings);
+    }
+}
+
+/// `None`: there are none.
+fn heartbeats(every: Option<Duration>) -> Option<Interval> {
+    every.map(|every| {
+        let mut beats = interval(every);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beats
+    })
+}
+
+async fn beat(beats: &mut Option<Interval>) {
+    match beats {
+        Some(beats) => drop(beats.tick().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::postgres::check::tables::keyless;
 use crate::postgres::position::Lsn;
 use crate::postgres::publication::{Layout, Listed};
 use crate::postgres::query::identifier;
@@ -138,22 +139,12 @@ impl Keeper {
             let publication = identifier(publication);
             format!("not in the publication: ALTER PUBLICATION {publication} ADD TABLE {quoted}")
         };
-        let keyless = || {
-            let cause = match table.replica_identity {
-                ReplicaIdentity::Nothing => "replica identity is NOTHING",
-                ReplicaIdentity::Index => "its replica identity index is gone",
-                ReplicaIdentity::Default | ReplicaIdentity::Full => "no primary key",
-            };
-            format!(
-                "{cause}: only inserts are captured; ALTER TABLE {quoted} REPLICA IDENTITY FULL"
-            )
-        };
         if refusal.is_some() {
             refusal
         } else if !table.published && layout == Layout::Single {
             Some(missing())
-        } else if !table.usable_identity {
-            Some(keyless())
+        } else if let Some((what, fix)) = keyless(table) {
+            Some(format!("{what}; {fix}"))
         } else {
             let note = self.notes.get(&table.oid).cloned();
             note.or_else(|| self.old_rows_warning(table))

@@ -13,16 +13,17 @@ use tokio::time::{sleep, timeout};
 
 use super::catalog::{self, Described};
 use super::handover::Handover;
-use super::worker::{Ended, Progress, Shared};
+use super::worker::{Ended, Progress, Shared, Warned};
 use crate::encode::FeedFormat;
 use crate::postgres::assembler::{AssembleError, Assembler, AssemblerConfig};
+use crate::postgres::check;
 use crate::postgres::connection::{Connection, Purpose};
 use crate::postgres::error::{ConnectionError, Failure, SqlState};
 use crate::postgres::position::Lsn;
 use crate::postgres::preflight::{Identity, ServerFacts, switch_point};
 use crate::postgres::publication::{self, Layout, PublicationPlan};
 use crate::postgres::query::{column, literal};
-use crate::postgres::slot::{self, SlotPlan, SlotRow};
+use crate::postgres::slot::{self, SlotKind, SlotPlan, SlotRow};
 use crate::postgres::state::SourceState;
 use crate::postgres::status::{ServerInfo, update};
 
@@ -105,6 +106,7 @@ pub(super) async fn open_connections(
     let mut catalog = connect(shared, Purpose::Catalog).await?;
     let facts = ServerFacts::ask(&mut catalog).await.map_err(failure)?;
     facts.check(&shared.names)?;
+    look_round(shared, &mut catalog).await?;
     let slot = find_slot(shared, &mut catalog, &facts).await?;
     let has_history = captured_end.is_some() || slot.is_some();
     let layout =
@@ -320,8 +322,7 @@ pub(super) async fn create_slot(shared: &Shared, opened: &mut Opened) -> Result<
         facts,
         ..
     } = opened;
-    let temporary = shared.config.slot_temporary;
-    let command = slot::create_sql(&shared.names.slot, temporary, facts.version_number);
+    let command = create_command(shared, facts)?;
     let pid = replication.backend_pid();
     replication
         .queue_query(&command)
@@ -350,6 +351,35 @@ pub(super) async fn create_slot(shared: &Shared, opened: &mut Opened) -> Result<
             }
         }
     }
+}
+
+fn create_command(shared: &Shared, facts: &ServerFacts) -> Result<String, Failure> {
+    let config = &shared.config;
+    let version = facts.version_number;
+    let kind = match (config.slot_temporary, config.failover_slot) {
+        (true, _) => SlotKind::Temporary,
+        (false, false) => SlotKind::Durable,
+        (false, true) if version >= slot::HAS_FAILOVER => SlotKind::Failover,
+        (false, true) => {
+            let reason = format!(
+                "failover_slot is on, and PostgreSQL {} has no failover slots (17 and later have)",
+                facts.version
+            );
+            return Err(Failure::misconfigured(
+                reason,
+                "take failover_slot out of the configuration",
+            ));
+        }
+    };
+    Ok(slot::create_sql(&shared.names.slot, kind, version))
+}
+
+/// Shows what is not in order although capture can go on.
+async fn look_round(shared: &Shared, catalog: &mut Connection) -> Result<(), Failure> {
+    let facts = check::Facts::gather(&shared.config, catalog).await;
+    let facts = facts.map_err(|error| shared.failure(&error))?;
+    shared.warn(Warned::Checks, check::warnings(&shared.config, &facts));
+    Ok(())
 }
 
 /// The first session makes the assembler; later ones tell it what may have changed.

@@ -1,5 +1,6 @@
 //! The life of a source: sessions one after another, and the state between them.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::postgres::backoff::Backoff;
 use crate::postgres::error::{ConnectionError, Failure, Names};
 use crate::postgres::position::Position;
 use crate::postgres::state::{Next, SourceState, after_failure};
-use crate::postgres::status::SourceStatus;
+use crate::postgres::status::{SourceStatus, update};
 
 /// Part of the second that a stop may take.
 const DROP_PUBLICATIONS_LIMIT: Duration = Duration::from_millis(500);
@@ -40,20 +41,14 @@ pub(super) struct Shared {
     pub(super) confirmed: Arc<Confirmed>,
     pub(super) clock: Clock,
     pub(super) keeper: Mutex<Keeper>,
+    warnings: std::sync::Mutex<Warnings>,
     status: watch::Sender<SourceStatus>,
     stop: watch::Receiver<bool>,
 }
 
 impl Shared {
     pub(super) fn new(config: SourceConfig, wires: Wires) -> (Arc<Self>, Handover) {
-        let names = Names {
-            server: config.url.server(),
-            user: config.url.user.clone(),
-            database: config.url.database.clone(),
-            slot: config.slot.clone(),
-            publication: config.publication.clone(),
-            instance: config.instance.clone(),
-        };
+        let names = config.names();
         let own_name = || format!("headwater_{}", config.instance);
         let application_name = config.url.application_name.clone().unwrap_or_else(own_name);
         let shared = Self {
@@ -63,6 +58,7 @@ impl Shared {
             confirmed: wires.confirmed,
             clock: wires.clock,
             keeper: Mutex::default(),
+            warnings: std::sync::Mutex::default(),
             status: wires.status,
             stop: wires.stop,
         };
@@ -80,6 +76,21 @@ impl Shared {
     /// Changes the published status; `change` tells whether it changed anything.
     pub(super) fn show(&self, change: impl FnOnce(&mut SourceStatus) -> bool) {
         self.status.send_if_modified(change);
+    }
+
+    /// Replaces the warnings of one kind, and logs those that are new.
+    pub(super) fn warn(&self, of: Warned, lines: Vec<String>) {
+        let all = {
+            let kept = self.warnings.lock();
+            let mut kept = kept.unwrap_or_else(std::sync::PoisonError::into_inner);
+            let before = kept.entry(of).or_default();
+            for line in lines.iter().filter(|line| !before.contains(line)) {
+                tracing::warn!(instance = self.names.instance, warning = line, "source");
+            }
+            *before = lines;
+            kept.values().flatten().cloned().collect::<Vec<_>>()
+        };
+        self.show(|status| update(&mut status.warnings, all));
     }
 
     /// Enters a state and logs it once. The same state again keeps its time.
@@ -134,6 +145,19 @@ fn log_state(instance: &str, state: &SourceState) {
         }
     }
 }
+
+/// What a warning of the whole source is about, in the order in which they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Warned {
+    /// The source's log that is held for us.
+    Wal,
+    /// The catalog cannot be read.
+    Catalog,
+    /// What the checks at the start found.
+    Checks,
+}
+
+type Warnings = BTreeMap<Warned, Vec<String>>;
 
 /// Why a session ended.
 #[derive(Debug)]

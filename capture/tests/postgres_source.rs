@@ -7,6 +7,8 @@
     reason = "helpers of tests fail the test"
 )]
 
+#[path = "postgres/checks.rs"]
+mod checks;
 #[path = "postgres/debezium.rs"]
 mod debezium;
 #[path = "postgres/hostile.rs"]

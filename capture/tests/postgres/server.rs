@@ -194,7 +194,7 @@ impl Server {
         self.session_in("shop").await
     }
 
-    async fn session_in(&self, database: &str) -> Connection {
+    pub(crate) async fn session_in(&self, database: &str) -> Connection {
         let admin = self.admin(database);
         let mut connection = Connection::connect(&admin, "test", Purpose::Catalog)
             .await

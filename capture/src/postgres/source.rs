@@ -58,6 +58,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(1);
 pub const CATALOG_POLL_INTERVAL: Duration = Duration::from_secs(3);
 
 /// What a source is made of. Names of slot and publication are given, not derived here.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one switch of the configuration"
+)]
 #[derive(Debug, Clone)]
 pub struct SourceConfig {
     /// Server, database and login.

@@ -278,10 +278,10 @@ impl Checker<'_> {
 
     /// How often a heartbeat is written, and from how much held log on the source is warned of.
     fn watch(&self, source: &Source) -> Result<(Option<Duration>, u64), ConfigError> {
-        if let Some(every) = &source.heartbeat_interval {
-            if every.get_ref().0 < limits::HEARTBEAT_INTERVAL_MIN {
-                return Err(self.at(every, "heartbeat_interval: write at least 1s"));
-            }
+        let too_often =
+            |every: &&Spanned<DurationText>| every.get_ref().0 < limits::HEARTBEAT_INTERVAL_MIN;
+        if let Some(every) = source.heartbeat_interval.as_ref().filter(too_often) {
+            return Err(self.at(every, "heartbeat_interval: write at least 1s"));
         }
         if let Some(bytes) = source
             .wal_warn

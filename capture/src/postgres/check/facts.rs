@@ -63,6 +63,10 @@ pub(crate) struct TableFacts {
 }
 
 /// A server, as far as the rules look at it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one answer of the server"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) server: ServerFacts,

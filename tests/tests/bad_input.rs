@@ -155,6 +155,27 @@ fn a_wal_level_that_is_not_logical_is_named_with_its_statement() {
 }
 
 #[test]
+fn a_check_of_a_source_says_by_its_exit_code_whether_it_can_be_captured() {
+    let postgres = Postgres::start_with(Version::V15, &["wal_level=replica"]);
+    let check = |url: &str| Headwater::spawn_arguments(&["check", "source", url]);
+    let with_password = format!("postgres:{PASSWORD}");
+    let url = postgres.url_of(&with_password, "shop");
+    let mut checked = check(&url);
+    checked.wait(Duration::from_secs(30));
+    let statement = "error    server: wal_level is replica, logical is needed";
+    assert!(checked.log().contains(statement), "{}", checked.log());
+    let words = ["cannot be captured as it is: 1 errors"];
+    is_refused(checked, SOURCE_UNUSABLE, &words);
+    is_refused(check("nonsense"), WRONG_USAGE, &["postgres"]);
+    for version in Version::ALL {
+        let postgres = Postgres::start(version);
+        let mut checked = check(&postgres.url_of(&with_password, "shop"));
+        let status = checked.wait(Duration::from_secs(30));
+        assert_eq!(status.code(), Some(0), "{version:?}: {}", checked.log());
+    }
+}
+
+#[test]
 fn a_full_slot_list_is_named_with_its_setting() {
     let postgres = Postgres::start_with(Version::V15, &["max_replication_slots=1"]);
     postgres.execute("SELECT pg_create_physical_replication_slot('taken')");

@@ -16,6 +16,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use headwater_capture::{
     encode::FeedFormat,
     filter::{ColumnFilter, TableFilter},
+    limits::{Oversize, RECORD_BYTES_MAX},
     postgres::SourceUrl,
 };
 use headwater_protocol::batch::Compression;
@@ -173,10 +174,30 @@ pub struct PostgresConfig {
     pub heartbeat_interval: Option<Duration>,
     /// Log held for the slot from which on a warning is shown where the server has no limit, bytes; not 0.
     pub wal_warn_bytes: u64,
+    /// How large a record may be.
+    pub records: RecordLimits,
     /// Slot and publications are gone when the broker has stopped (`dev` without `--data`).
     pub temporary: bool,
     /// A refusal before anything was captured is final instead of tried again (`dev`).
     pub first_failure_ends: bool,
+}
+
+/// How large a record may be, and what becomes of a larger one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordLimits {
+    /// Bytes of key, value and headers, within `headwater_capture::limits`.
+    pub bytes_max: usize,
+    /// What becomes of a larger one.
+    pub oversize: Oversize,
+}
+
+impl Default for RecordLimits {
+    fn default() -> Self {
+        Self {
+            bytes_max: RECORD_BYTES_MAX,
+            oversize: Oversize::default(),
+        }
+    }
 }
 
 /// One rendering of an instance's changes into topics. The format decides the layout.

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use headwater_capture::limits::RECORD_BYTES_MOST;
 use headwater_protocol::{batch::Compression, sasl::Mechanism};
 use headwater_storage::{
     Catalog, DataDirectory, Ends, InstanceNumber, Log, RetentionLimits, Topic, TopicNumber,
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) logs: HashMap<InstanceNumber, Arc<Log>>,
     /// How much of each log is kept; of one that is not here, everything.
     pub(crate) retention: HashMap<InstanceNumber, RetentionLimits>,
+    /// Bytes of the largest record of each; of one that is not here, whatever was allowed once.
+    pub(crate) record_bytes_max: HashMap<InstanceNumber, usize>,
     /// Log threads wake, fetches wait.
     pub(crate) waits: Arc<FetchWaits>,
     pub(crate) fetch_sessions: FetchSessions,
@@ -346,6 +349,12 @@ impl Partition {
 }
 
 impl Shared {
+    /// Bytes of the largest record that an instance's topics may have.
+    pub(crate) fn record_bytes_max(&self, instance: InstanceNumber) -> usize {
+        let limit = self.record_bytes_max.get(&instance);
+        limit.copied().unwrap_or(RECORD_BYTES_MOST)
+    }
+
     /// Memory budgets of a new broker.
     pub(crate) fn budgets() -> [Arc<Budget>; 3] {
         [

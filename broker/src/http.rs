@@ -146,7 +146,7 @@ async fn instance(
         "reason": status.state.reason(),
         "fix": status.state.fix(),
         "since_ms": status.since_ms,
-        "warnings": status.warnings,
+        "warnings": status.all_warnings(),
     });
     as_json(code, &body)
 }

@@ -18,7 +18,9 @@ use crate::{
     auth::{Auth, NoRandom},
     certificate::Certificate,
     clock::Clock,
-    config::{self, BrokerConfig, FeedConfig, InstanceConfig, ListenerConfig, StorageConfig},
+    config::{
+        self, BrokerConfig, FeedConfig, InstanceConfig, ListenerConfig, SourceConfig, StorageConfig,
+    },
     context::Shared,
     fetch_session::FetchSessions,
     fetch_wait::FetchWaits,
@@ -89,6 +91,8 @@ impl Broker {
         let (metrics, log_metrics, keepers) = live_metrics(&mut registry);
         let [requests, strangers, responses] = Shared::budgets();
         let auth = auth(&config, &directory)?;
+        let retention = retention(&directory, &config.instances);
+        let record_bytes_max = record_bytes_max(&directory, &config.instances);
         let readers = readers(&logs);
         let groups = start_groups(
             (clock, &directory, &auth),
@@ -98,7 +102,8 @@ impl Broker {
         .await?;
         let shared = Arc::new(Shared {
             clock,
-            retention: retention(&directory, &config.instances),
+            retention,
+            record_bytes_max,
             directory,
             auth,
             logs: readers,
@@ -206,6 +211,21 @@ fn retention(
     let limits = instances.iter().filter_map(|config| {
         let instance = catalog.instance_by_name(&config.name)?;
         Some((instance.number, config.retention))
+    });
+    limits.collect()
+}
+
+fn record_bytes_max(
+    directory: &DataDirectory,
+    instances: &[InstanceConfig],
+) -> HashMap<InstanceNumber, usize> {
+    let catalog = directory.catalog();
+    let limits = instances.iter().filter_map(|config| {
+        let instance = catalog.instance_by_name(&config.name)?;
+        match &config.source {
+            SourceConfig::Postgres(source) => Some((instance.number, source.records.bytes_max)),
+            SourceConfig::Channel(_) => None,
+        }
     });
     limits.collect()
 }

@@ -6,7 +6,7 @@
 mod debezium_json;
 pub mod dts_avro;
 mod dts_stream;
-mod json;
+pub(crate) mod json;
 
 use headwater_protocol::batch::Header;
 
@@ -141,10 +141,40 @@ pub(crate) struct SourceNames<'a> {
 }
 
 /// Headers of one record, at most.
-const HEADERS_MAX: usize = 5;
+const HEADERS_MAX: usize = 6;
+
+/// JSON array of the columns that were left out because the record would have been too large.
+const OMITTED_HEADER: &str = "headwater.omitted";
+
+/// One change on its way into one feed, which may take more than one attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt<'a> {
+    /// The columns left out, as a JSON array; their values are [`crate::value::Value::Omitted`].
+    pub(crate) omitted: Option<&'a [u8]>,
+    /// Records of the change that earlier attempts have put into the batch.
+    pub(crate) done: usize,
+}
+
+impl Attempt<'_> {
+    fn header(&self) -> Option<Header<'_>> {
+        self.omitted.map(|names| Header {
+            key: OMITTED_HEADER,
+            value: Some(names),
+        })
+    }
+
+    /// The record with the header that tells what it lacks.
+    fn marked<'r>(&'r self, record: &'r Encoded<'_>) -> Encoded<'r> {
+        let mut marked: Encoded<'r> = *record;
+        if let Some(names) = self.omitted.filter(|_| record.value.is_some()) {
+            marked.add_header(OMITTED_HEADER, names);
+        }
+        marked
+    }
+}
 
 /// One record, borrowed from its encoder.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Encoded<'a> {
     pub(crate) key: Option<&'a [u8]>,
     /// `None`: a tombstone.
@@ -281,26 +311,35 @@ impl Encoder {
     }
 
     /// Renders one change of a prepared table into the feed's open batch. `message_bytes`: what the source sent
-    /// for it.
+    /// for it. Records that earlier attempts have appended are not appended again.
     ///
     /// # Errors
-    /// A record is too large. What was appended before is the caller's to give up.
+    /// A record is too large. Those before it are counted in `attempt`.
     pub(crate) fn append<R: Row>(
         &mut self,
         (gather, feed): (&mut Gather, usize),
         table: TableKey,
         (change, message_bytes): (&RowChange<R>, usize),
         origin: &ChangeOrigin,
+        attempt: &mut Attempt<'_>,
     ) -> Result<(), TooLarge> {
         match self {
             Self::DebeziumJson(encoder) => {
                 let lane = (feed, Some(table));
+                let mut nth = 0;
                 encoder.encode(table, change, origin, &mut |record| {
-                    gather.append(lane, origin.commit_time_ms(), record)
+                    nth += 1;
+                    if nth > attempt.done {
+                        let record = attempt.marked(record);
+                        gather.append(lane, origin.commit_time_ms(), &record)?;
+                        attempt.done += 1;
+                    }
+                    Ok(())
                 })
             }
             Self::DtsAvro(stream) => {
-                stream.append((gather, feed), table, (change, message_bytes), origin)
+                let change = (change, message_bytes);
+                stream.append((gather, feed), table, change, origin, attempt)
             }
         }
     }

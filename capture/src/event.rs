@@ -47,6 +47,19 @@ pub struct RowChange<R> {
     pub old_key: Option<R>,
 }
 
+impl<R> RowChange<R> {
+    /// The same change of rows in another form.
+    pub(crate) fn map<S>(self, form: impl Fn(R) -> S) -> RowChange<S> {
+        RowChange {
+            operation: self.operation,
+            before: self.before.map(&form),
+            after: self.after.map(&form),
+            key: form(self.key),
+            old_key: self.old_key.map(&form),
+        }
+    }
+}
+
 /// Where a change comes from; identity is (`commit_lsn`, `ordinal`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeOrigin {

@@ -24,6 +24,16 @@ pub const IDLE_POSITION_BYTES: u64 = 16 * 1024 * 1024;
 /// Encoded bytes (key, value, headers) of one record: as large as a row of PostgreSQL can be.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// The least that `record_bytes_max` may be: keys, which are never left out, are far below it.
+pub const RECORD_BYTES_LEAST: usize = 64 * 1024;
+
+/// The most that `record_bytes_max` may be, 1.9 GiB: lengths in Kafka's protocol have 31 bits.
+pub const RECORD_BYTES_MOST: usize = 2_040_109_465;
+
+/// Encoded bytes from which on a record is told of by name: clients with a default of their own, about 100 MB
+/// for a whole response, come near it.
+pub const LARGE_RECORD_BYTES: usize = 32 * 1024 * 1024;
+
 /// Relations of one source that are remembered. PostgreSQL knows no such bound; a server that names more
 /// tables than this is not one.
 pub const RELATIONS_MAX: usize = 1_000_000;
@@ -44,6 +54,16 @@ pub(crate) const SENT_TYPES_MAX: usize = 65_536;
 /// A reused buffer that grew beyond this for one large row is given back.
 pub(crate) const SCRATCH_BYTES: usize = 1024 * 1024;
 
+/// What becomes of a record beyond `record_bytes_max`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Oversize {
+    /// Its largest columns are written as not sent; the header `headwater.omitted` names them.
+    #[default]
+    Omit,
+    /// Capture ends in the state `record_too_large`.
+    Stop,
+}
+
 /// The bounds that a configuration may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureLimits {
@@ -59,6 +79,10 @@ pub struct CaptureLimits {
     pub idle_position_bytes: u64,
     /// See [`RECORD_BYTES_MAX`].
     pub record_bytes_max: usize,
+    /// What becomes of a larger one.
+    pub oversize: Oversize,
+    /// See [`LARGE_RECORD_BYTES`].
+    pub large_record_bytes: usize,
     /// See [`RELATIONS_MAX`].
     pub relations_max: usize,
 }
@@ -72,6 +96,8 @@ impl Default for CaptureLimits {
             idle_position_interval: IDLE_POSITION_INTERVAL,
             idle_position_bytes: IDLE_POSITION_BYTES,
             record_bytes_max: RECORD_BYTES_MAX,
+            oversize: Oversize::default(),
+            large_record_bytes: LARGE_RECORD_BYTES,
             relations_max: RELATIONS_MAX,
         }
     }

@@ -14,6 +14,7 @@
 mod acknowledge;
 pub mod assembler;
 mod backoff;
+mod binary;
 mod certificate;
 pub mod check;
 pub mod connection;

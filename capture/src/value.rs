@@ -95,6 +95,8 @@ pub struct ColumnType {
     pub form: ValueForm,
     /// `atttypmod` of the base type: the column's own, or that of its domain; -1 if none.
     pub modifier: i32,
+    /// The type's own oid, or that of an array's elements, if it is built in; else 0.
+    pub base_oid: u32,
     /// Of an enum, or of an array of one: the labels in order, with commas between.
     pub labels: Option<Arc<str>>,
 }
@@ -111,6 +113,7 @@ impl ColumnType {
         Self {
             form,
             modifier: -1,
+            base_oid: 0,
             labels: None,
         }
     }
@@ -124,6 +127,8 @@ pub enum Value<'a> {
     Null,
     /// Not sent by the source: a value of this form, stored out of line, that the update left as it was.
     Unchanged(ValueForm),
+    /// Left out by us: a value of this form that would make the record too large.
+    Omitted(ValueForm),
     /// A truth value.
     Bool(bool),
     /// A finite number in JSON's grammar: a whole number, or a float's shortest exact form.
@@ -140,6 +145,8 @@ pub enum Value<'a> {
     Instant(&'a [u8]),
     /// Bytes, written as pairs of hexadecimal digits.
     HexBytes(&'a [u8]),
+    /// Bytes as they are.
+    Bytes(&'a [u8]),
     /// A JSON document.
     Json(&'a [u8]),
     /// An array.

@@ -8,7 +8,7 @@ use headwater::{
     Broker, RunningBroker,
     config::{
         BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, PostgresConfig,
-        RetentionLimits, SourceConfig, StorageConfig,
+        RecordLimits, RetentionLimits, SourceConfig, StorageConfig,
     },
     instance::{InstanceView, OrderError},
 };
@@ -71,6 +71,7 @@ impl Tracked {
             columns: ColumnFilter::default(),
             slot: None,
             publication: None,
+            records: RecordLimits::default(),
             temporary: false,
             first_failure_ends: false,
         };

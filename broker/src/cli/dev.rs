@@ -21,7 +21,7 @@ use crate::{
     Broker, RunningBroker,
     config::{
         BrokerConfig, ConnectionConfig, FeedConfig, InstanceConfig, ListenerConfig, PostgresConfig,
-        SourceConfig, StorageConfig, check_listeners, check_name,
+        RecordLimits, SourceConfig, StorageConfig, check_listeners, check_name,
     },
     limits::{DEV_RETENTION, NAME_CHARS, WAL_WARN_BYTES},
     telemetry::{self, LogFormat},
@@ -96,6 +96,7 @@ pub(super) fn prepare(args: DevArgs) -> Result<Dev, Exit> {
         failover_slot: false,
         heartbeat_interval: None,
         wal_warn_bytes: WAL_WARN_BYTES,
+        records: RecordLimits::default(),
         temporary: temporary.is_some(),
         first_failure_ends: true,
     };
@@ -169,7 +170,9 @@ async fn unusable(broker: &RunningBroker) -> String {
             SourceState::Reconnecting { .. }
             | SourceState::NeedsResync { .. }
             | SourceState::SourceMisconfigured { .. }
-            | SourceState::SourceRefused { .. } => return told(&state),
+            | SourceState::SourceRefused { .. }
+            | SourceState::RowUnreadable { .. }
+            | SourceState::RecordTooLarge { .. } => return told(&state),
             SourceState::DiskFull { .. } | SourceState::Paused { .. } => {}
         }
         if status.changed().await.is_err() {

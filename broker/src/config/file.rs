@@ -187,6 +187,9 @@ struct Instance {
     #[serde(default, rename = "feed")]
     feeds: Vec<Feed>,
     groups_max: Option<Spanned<usize>>,
+    record_max_bytes: Option<Spanned<SizeText>>,
+    #[serde(default)]
+    oversize: OversizeName,
     #[serde(default, rename = "group")]
     groups: Vec<FileGroup>,
 }
@@ -277,6 +280,15 @@ enum Format {
 enum PresetName {
     Flink,
     Debezium,
+}
+
+/// What becomes of a record over `record_max_bytes`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OversizeName {
+    #[default]
+    Omit,
+    Stop,
 }
 
 /// A numeric address with port.

@@ -37,6 +37,7 @@ pub fn running_status() -> SourceStatus {
         source_end_lsn: 0,
         tables: Vec::new(),
         counters: Counters::default(),
+        large_record: None,
         warnings: Vec::new(),
         wal: None,
     }

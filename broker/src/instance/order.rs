@@ -86,7 +86,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), OrderError> {
 /// | state | without force | with force |
 /// |---|---|---|
 /// | needs_resync, source_misconfigured | yes | yes |
-/// | running, starting, waiting_for_slot, reconnecting, source_refused, disk_full | no: nothing is lost yet | yes |
+/// | running, starting, waiting_for_slot, reconnecting, source_refused, row_unreadable, record_too_large, disk_full | no: nothing is lost yet | yes |
 /// | paused, stopped | no | no |
 pub(super) fn why_resync(
     instance: &str,
@@ -106,6 +106,8 @@ pub(super) fn why_resync(
         | SourceState::Running
         | SourceState::Reconnecting { .. }
         | SourceState::SourceRefused { .. }
+        | SourceState::RowUnreadable { .. }
+        | SourceState::RecordTooLarge { .. }
         | SourceState::DiskFull { .. } => {
             let name = state.name();
             if force {

@@ -155,7 +155,7 @@ impl InstanceView {
             reason: status.state.reason().map(str::to_owned),
             fix: status.state.fix().map(str::to_owned),
             since_ms: status.since_ms,
-            warnings: status.warnings.clone(),
+            warnings: status.all_warnings(),
             source: self.source(&status),
             lag_bytes: behind.bytes,
             delay_seconds: behind.seconds,
@@ -249,6 +249,8 @@ fn dts_state(state: &SourceState) -> &'static str {
         | SourceState::NeedsResync { .. }
         | SourceState::SourceMisconfigured { .. }
         | SourceState::SourceRefused { .. }
+        | SourceState::RowUnreadable { .. }
+        | SourceState::RecordTooLarge { .. }
         | SourceState::DiskFull { .. } => "Abnormal",
     }
 }

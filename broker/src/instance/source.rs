@@ -187,9 +187,14 @@ pub(crate) fn postgres_config(instance: &str, config: PostgresConfig) -> postgre
         tables: config.tables,
         columns: config.columns,
         feeds: Vec::new(),
-        limits: CaptureLimits::default(),
+        limits: CaptureLimits {
+            record_bytes_max: config.records.bytes_max,
+            oversize: config.records.oversize,
+            ..CaptureLimits::default()
+        },
         drop_publications_at_stop: config.temporary,
         first_failure_is_final: config.first_failure_ends,
+        always_binary: false,
         catalog_poll_interval: CATALOG_POLL_INTERVAL,
         failover_slot: config.failover_slot,
         heartbeat_interval: config.heartbeat_interval,

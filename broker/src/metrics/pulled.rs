@@ -4,6 +4,7 @@ use std::{fmt::Error, fs, sync::Arc};
 
 use headwater_capture::postgres::{
     SourceStatus,
+    assembler::Counters,
     wal::{WalHeld, WalLevel},
 };
 use headwater_storage::{Ends, LogStats};
@@ -15,11 +16,12 @@ use prometheus_client::{
 
 use super::{
     BUILD, CACHE_BYTES, CACHE_HITS, CACHE_MISSES, CAPTURE_BYTES, CAPTURE_CONFIRMED, CAPTURE_DELAY,
-    CAPTURE_INCARNATION, CAPTURE_LAG_BYTES, CAPTURE_ROWS, CAPTURE_TABLES, CAPTURE_TRANSACTIONS,
-    DISK_FREE, DISK_STATE, INSTANCE_STATE, KAFKA_FETCH_SESSIONS, KAFKA_PARKED, KAFKA_UNSENT_BYTES,
-    LOG_BYTES, LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES, LOG_SEALED_BYTES, LOG_SEALED_FILES,
-    LOG_START_OFFSET, Name, PROCESS_FILES, PROCESS_MEMORY, SOURCE_WAL_HELD, SOURCE_WAL_LEVEL,
-    SOURCE_WAL_SAFE,
+    CAPTURE_INCARNATION, CAPTURE_LAG_BYTES, CAPTURE_LARGE_RECORDS, CAPTURE_LARGEST_RECORD,
+    CAPTURE_OMITTED_RECORDS, CAPTURE_OMITTED_VALUES, CAPTURE_ROWS, CAPTURE_TABLES,
+    CAPTURE_TRANSACTIONS, DISK_FREE, DISK_STATE, INSTANCE_STATE, KAFKA_FETCH_SESSIONS,
+    KAFKA_PARKED, KAFKA_UNSENT_BYTES, LOG_BYTES, LOG_END_OFFSET, LOG_FILES, LOG_RING_BYTES,
+    LOG_SEALED_BYTES, LOG_SEALED_FILES, LOG_START_OFFSET, Name, PROCESS_FILES, PROCESS_MEMORY,
+    SOURCE_WAL_HELD, SOURCE_WAL_LEVEL, SOURCE_WAL_SAFE,
 };
 use crate::{
     context::Shared,
@@ -32,7 +34,7 @@ use crate::{
 const TOPICS_MAX: usize = 1_000;
 
 /// Every state there is, so that one that is over reads 0.
-const STATES: [&str; 10] = [
+const STATES: [&str; 12] = [
     "starting",
     "waiting_for_slot",
     "running",
@@ -40,6 +42,8 @@ const STATES: [&str; 10] = [
     "needs_resync",
     "source_misconfigured",
     "source_refused",
+    "row_unreadable",
+    "record_too_large",
     "disk_full",
     "paused",
     "stopped",
@@ -78,6 +82,7 @@ impl Pulled {
             .iter()
             .map(|instance| (instance.name.as_str(), instance.status_now()))
             .collect();
+        self.large_records(encoder, &statuses)?;
         let each = |value: &dyn Fn(&SourceStatus) -> u64| -> Vec<(&str, u64)> {
             statuses
                 .iter()
@@ -127,6 +132,33 @@ impl Pulled {
             .collect();
         gauges(encoder, CAPTURE_INCARNATION, &as_floats(&resyncs))?;
         states(encoder, &statuses)
+    }
+
+    fn large_records(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        statuses: &[(&str, SourceStatus)],
+    ) -> Result<(), Error> {
+        let figures: [(Name, fn(&Counters) -> u64); 3] = [
+            (CAPTURE_LARGE_RECORDS, |counters| counters.large_records),
+            (CAPTURE_OMITTED_RECORDS, |counters| counters.omitted_records),
+            (CAPTURE_OMITTED_VALUES, |counters| counters.omitted_values),
+        ];
+        for (figure, of) in figures {
+            let each = statuses
+                .iter()
+                .map(|(name, status)| (*name, of(&status.counters)));
+            counters(encoder, figure, &each.collect::<Vec<_>>())?;
+        }
+        let largest = |status: &SourceStatus| status.counters.largest_record_bytes;
+        let each = statuses
+            .iter()
+            .map(|(name, status)| (*name, largest(status)));
+        gauges(
+            encoder,
+            CAPTURE_LARGEST_RECORD,
+            &as_floats(&each.collect::<Vec<_>>()),
+        )
     }
 
     fn log(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

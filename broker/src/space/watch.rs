@@ -74,6 +74,8 @@ impl SpaceView {
             SourceState::NeedsResync { .. }
             | SourceState::SourceMisconfigured { .. }
             | SourceState::SourceRefused { .. }
+            | SourceState::RowUnreadable { .. }
+            | SourceState::RecordTooLarge { .. }
             | SourceState::Paused { .. }
             | SourceState::Stopped => status,
             SourceState::Starting

@@ -26,6 +26,7 @@ mod tests;
 use super::json::{JsonBuffer, TooLarge};
 use super::{Encoded, Oddities, Preset, Sink, SourceNames};
 use crate::event::{ChangeOrigin, LogicalMessage, Row, RowChange};
+use crate::limits::SCRATCH_BYTES;
 use crate::table::{Table, TableKey};
 use debezium::transactions::Transaction;
 use rows::{KeyParts, ValueScratch};
@@ -145,12 +146,14 @@ impl DebeziumJson {
         sink: &mut Sink<'_>,
     ) -> Result<(), TooLarge> {
         let template = prepared(&self.tables, table);
-        match self.preset {
+        let encoded = match self.preset {
             Preset::Flink => flink::encode(&mut self.scratch, template, (change, origin), sink),
             Preset::Debezium(_) => {
                 debezium::encode(&mut self.scratch, template, (change, origin), sink)
             }
-        }
+        };
+        self.scratch.give_back();
+        encoded
     }
 
     pub(crate) fn encode_message(
@@ -255,6 +258,14 @@ impl Scratch {
             rows::put_key(&mut self.old_key, scratch, template, old)?;
         }
         Ok(())
+    }
+
+    /// Gives back what one large row blew up.
+    fn give_back(&mut self) {
+        if self.value.len() > SCRATCH_BYTES {
+            self.value.clear();
+            self.values.trim();
+        }
     }
 
     /// Whether an update gave the row another key.

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use headwater_protocol::batch::BatchFull;
 
 use super::dts_avro::{Control, DtsAvro, Family, Origin, Position, postgres};
-use super::{Oddities, SourceNames, TooLarge};
+use super::{Attempt, Oddities, SourceNames, TooLarge};
 use crate::event::{ChangeOrigin, Row, RowChange};
 use crate::group::gather::Gather;
 use crate::table::{Table, TableKey};
@@ -101,13 +101,15 @@ impl DtsStream {
         table: TableKey,
         (change, message_bytes): (&RowChange<R>, usize),
         origin: &ChangeOrigin,
+        attempt: &Attempt<'_>,
     ) -> Result<(), TooLarge> {
         self.put_begin((gather, feed), origin);
         let expected = message_bytes + self.encoder.constant_bytes(table);
         let origin = dts_origin(origin, self.safe_lsn);
         let encoder = &mut self.encoder;
         let times = (origin.commit_time_ms, expected);
-        let appended = gather.append_value((feed, None), times, |out| {
+        let header = attempt.header();
+        let appended = gather.append_value((feed, None), times, header.as_slice(), |out| {
             let written = encoder.row(out, table, change, &origin);
             written.map_err(Refused::TooLarge)
         });
@@ -180,7 +182,7 @@ impl DtsStream {
         let times = (origin.commit_time_ms, CONTROL_BYTES + statement);
         let encoder = &mut self.encoder;
         gather.count_control();
-        let appended = gather.append_value((feed, None), times, |out| {
+        let appended = gather.append_value((feed, None), times, &[], |out| {
             encoder.control(out, control, origin);
             Ok::<(), BatchFull>(())
         });

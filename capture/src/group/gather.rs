@@ -11,7 +11,7 @@
 #[cfg(test)]
 mod tests;
 
-use headwater_protocol::batch::{BATCH_HEADER_SIZE, BatchBuilder, BatchFull, Mark};
+use headwater_protocol::batch::{BATCH_HEADER_SIZE, BatchBuilder, BatchFull, Header, Mark};
 
 use crate::encode::{Encoded, TooLarge};
 use crate::group::TableBatch;
@@ -69,6 +69,8 @@ pub(crate) struct Gather {
     open_controls: u64,
     /// Whether parts of the open transaction were handed over.
     parts_taken: bool,
+    /// Bytes of the largest record since that was last asked.
+    largest: usize,
 }
 
 #[derive(Debug)]
@@ -152,6 +154,11 @@ impl Gather {
         self.bytes
     }
 
+    /// Bytes of the largest record since the last call, about.
+    pub(crate) fn take_largest(&mut self) -> usize {
+        std::mem::take(&mut self.largest)
+    }
+
     /// Bytes of them that the open transaction brought.
     pub(crate) fn open_bytes(&self) -> usize {
         self.open_bytes
@@ -199,16 +206,17 @@ impl Gather {
         })
     }
 
-    /// Appends a record of the open transaction, without key and headers, whose value of about `expected` bytes
-    /// is written straight into the batch.
+    /// Appends a record of the open transaction, without key, whose value of about `expected` bytes is written
+    /// straight into the batch.
     pub(crate) fn append_value<E: From<BatchFull>>(
         &mut self,
         lane: Lane,
         (timestamp_ms, expected): (i64, usize),
+        headers: &[Header<'_>],
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.append_with(lane, expected, |builder| {
-            builder.append_value(timestamp_ms, expected, write)
+            builder.append_value(timestamp_ms, expected, headers, write)
         })
     }
 
@@ -236,6 +244,7 @@ impl Gather {
         let (before, start) = (batch.builder.size(), batch.builder.mark());
         append(&mut batch.builder)?;
         let size = batch.builder.size();
+        self.largest = self.largest.max(size - before);
         self.bytes += size - before;
         self.open_bytes += size - before;
         if size >= self.batch_bytes {

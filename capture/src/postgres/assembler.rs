@@ -23,10 +23,13 @@
 
 mod boundaries;
 mod catalog;
+mod encode;
 mod error;
 mod handover;
 mod horizon;
+mod large;
 mod messages;
+mod oversize;
 mod primary_key;
 mod relations;
 mod row;
@@ -38,16 +41,19 @@ mod tests;
 
 pub use catalog::CatalogTable;
 pub use error::AssembleError;
+pub use large::LargeRecord;
 
-use crate::encode::{Encoder, FeedFormat, SourceNames, TooLarge};
+use std::sync::Arc;
+
+use crate::encode::{Encoder, FeedFormat, SourceNames};
 use crate::event::{ChangeOrigin, Operation};
 use crate::filter::{ColumnFilter, TableFilter};
 use crate::group::gather::Gather;
-use crate::limits::{CaptureLimits, PREPARED_BYTES};
+use crate::limits::{CaptureLimits, Oversize, PREPARED_BYTES};
 use crate::postgres::pgoutput::{self, Message};
 use crate::table::{Table, TableKey};
 use boundaries::Boundary;
-use error::{out_of_place, record_too_large};
+use error::out_of_place;
 use handover::Handover;
 use horizon::Horizon;
 use relations::{Relations, Resolved, TooMany};
@@ -110,6 +116,14 @@ pub struct Counters {
     pub text_repaired: u64,
     /// Values that a format shows as text, because it has no form for them.
     pub shown_as_text: u64,
+    /// Records of at least `large_record_bytes`, each counted once whatever the number of feeds.
+    pub large_records: u64,
+    /// Bytes of the largest of them, and of those that lack columns.
+    pub largest_record_bytes: u64,
+    /// Row changes of which columns were left out, because a record would have been too large.
+    pub omitted_records: u64,
+    /// Those columns.
+    pub omitted_values: u64,
     /// Commit time of the last transaction, ms since 1970.
     pub last_commit_time_ms: Option<i64>,
 }
@@ -118,6 +132,8 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Assembler {
     record_bytes_max: usize,
+    oversize: Oversize,
+    large_record_bytes: usize,
     relations_max: usize,
     relations: Relations,
     encoders: Vec<Encoder>,
@@ -132,6 +148,8 @@ pub struct Assembler {
     /// Where the last transaction ended, or where reading resumed.
     previous_end_lsn: Option<u64>,
     counters: Counters,
+    /// The last one of unusual size.
+    large: Option<Arc<LargeRecord>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -157,6 +175,8 @@ impl Assembler {
         let encoder = |format| Encoder::new(format, &source, record_bytes_max);
         let mut assembler = Self {
             record_bytes_max,
+            oversize: config.limits.oversize,
+            large_record_bytes: config.limits.large_record_bytes,
             relations_max: config.limits.relations_max,
             encoders: config.feeds.iter().map(encoder).collect(),
             message_feeds: config
@@ -180,6 +200,7 @@ impl Assembler {
             open: None,
             previous_end_lsn: (resume_end_lsn > 0).then_some(resume_end_lsn),
             counters: Counters::default(),
+            large: None,
         };
         assembler.set_server_version(&config.server_version);
         assembler
@@ -292,6 +313,11 @@ impl Assembler {
         counters
     }
 
+    /// Where the open transaction commits.
+    pub fn open_lsn(&self) -> Option<u64> {
+        self.open.map(|open| open.final_lsn)
+    }
+
     fn too_many(&self, _: TooMany) -> AssembleError {
         AssembleError::TooManyRelations {
             limit: self.relations_max,
@@ -399,31 +425,6 @@ impl Assembler {
         index
     }
 
-    /// Renders the change for every feed and appends it.
-    fn encode(
-        &mut self,
-        index: usize,
-        row: RowMessage<'_>,
-        origin: &ChangeOrigin,
-    ) -> Result<(), AssembleError> {
-        let key = self.prepared(index);
-        let known = self.relations.known(index);
-        let change = row.change(known.forms).ok_or_else(|| {
-            out_of_place(
-                "row with other columns than its relation",
-                origin.commit_lsn,
-            )
-        })?;
-        let Self {
-            encoders, gather, ..
-        } = self;
-        let mut encoders = encoders.iter_mut().enumerate();
-        let encoded = encoders.try_for_each(|(feed, encoder)| {
-            encoder.append((gather, feed), key, (&change, row.size), origin)
-        });
-        encoded.map_err(|too_large| self.too_large(index, origin, too_large))
-    }
-
     /// The key of a resolved relation, whose templates every encoder then has.
     fn prepared(&mut self, index: usize) -> TableKey {
         let key = self.relations.known(index).key;
@@ -432,11 +433,6 @@ impl Assembler {
             self.prepare(&table);
         }
         key
-    }
-
-    fn too_large(&self, index: usize, origin: &ChangeOrigin, record: TooLarge) -> AssembleError {
-        let table = self.relations.table(index);
-        record_too_large(&table, origin, record.bytes, self.record_bytes_max)
     }
 
     fn prepare(&mut self, table: &Table) {

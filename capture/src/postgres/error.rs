@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use super::message::{MessageError, split_nul};
+use super::position::Lsn;
 
 /// Longest text taken over from the server: it is shown and logged.
 const TEXT_BYTES_MAX: usize = 1_000;
@@ -225,6 +226,12 @@ pub enum FailureClass {
     Misconfigured,
     /// Changes are lost for good: only a resync goes on from here.
     NeedsResync,
+    /// The server cannot send a row: its message would be over 1 GB in the form that was asked for.
+    RowTooLargeToSend,
+    /// A row can be read in no form.
+    RowUnreadable,
+    /// A record is over the configured limit, and the configuration says to stop there.
+    RecordTooLarge,
 }
 
 /// One line for a person: what is wrong and what to do about it.
@@ -310,6 +317,37 @@ impl Failure {
         }
     }
 
+    fn too_large_to_send(error: &ServerError, names: &Names) -> Self {
+        Self {
+            class: FailureClass::RowTooLargeToSend,
+            reason: format!("{} cannot send a row: {error}", names.server),
+            fix: String::new(),
+        }
+    }
+
+    /// A row that stands in the way, in the transaction that commits at `commit_lsn`. `fix`: what may be done before
+    /// giving the transaction up.
+    pub(crate) fn row_unreadable(
+        reason: impl Into<String>,
+        fix: &str,
+        (commit_lsn, names): (u64, &Names),
+    ) -> Self {
+        let resync = format!(
+            "to go on without that transaction: headwater instance resync {} --from {} --force",
+            names.instance,
+            Lsn(commit_lsn + 1)
+        );
+        Self {
+            class: FailureClass::RowUnreadable,
+            reason: reason.into(),
+            fix: if fix.is_empty() {
+                resync
+            } else {
+                format!("{fix}; {resync}")
+            },
+        }
+    }
+
     fn from_login(error: &LoginError, names: &Names) -> Self {
         let Names { server, user, .. } = names;
         let fix = match error {
@@ -378,6 +416,11 @@ impl Failure {
                 "choose a slot name of lower case letters, digits and _, of at most 63 bytes",
             ),
             b"58P01" => Self::needs_resync(format!("{server}: {said}"), names),
+            // elog and StringInfo of every version: neither is ever translated.
+            b"XX000" if said.starts_with("invalid memory alloc request size") => {
+                Self::too_large_to_send(error, names)
+            }
+            b"54000" => Self::too_large_to_send(error, names),
             b"0A000" => {
                 Self::misconfigured(format!("{server}: {said}"), "use PostgreSQL 10 or later")
             }

@@ -142,9 +142,15 @@ impl ReceiveBuffer {
         Ok(body.map(|body| Frame { tag, body }))
     }
 
-    /// Drops the first `size` bytes ([`Frame::size`]).
+    /// Drops the first `size` bytes ([`Frame::size`]). What one large message made the buffer grow by is given back
+    /// at once: the next read may be long in coming.
     pub fn consume(&mut self, size: usize) {
         self.start = self.bytes.len().min(self.start + size);
+        let left = self.bytes.len() - self.start;
+        if size > IDLE_BYTES_MAX && left <= IDLE_BYTES_MAX {
+            self.bytes = self.pending().to_vec();
+            self.start = 0;
+        }
     }
 
     /// Bytes held in memory.

@@ -22,7 +22,7 @@
 //!
 //! A column of a relation: flags u8 (1: part of the replica identity), name, type u32, modifier i32.
 //! A tuple: count i16, then each column as `n` (null), `u` (unchanged, stored out of line, not sent), or
-//! `t` with length i32 and text. `b` (binary) comes only when asked for, and is refused.
+//! `t` with length i32 and text, or, only when asked for, `b` with length i32 and the binary form.
 
 mod cursor;
 
@@ -53,9 +53,6 @@ pub enum DecodeError {
     /// A name is not UTF-8, though the session asked for it.
     #[error("pgoutput message has a name that is not UTF-8 reading={0}")]
     NotUtf8(&'static str),
-    /// A column in binary form, which is never asked for.
-    #[error("pgoutput message has a column in binary form, start replication without binary")]
-    BinaryColumn,
 }
 
 /// One message.
@@ -233,6 +230,7 @@ pub struct Logical<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuple<'a> {
     column_count: usize,
+    has_binary: bool,
     columns: &'a [u8],
 }
 
@@ -245,6 +243,8 @@ pub enum Datum<'a> {
     Unchanged,
     /// The output function's text.
     Text(&'a [u8]),
+    /// The send function's bytes: only where replication was started with `binary`.
+    Binary(&'a [u8]),
 }
 
 /// Decodes one message: the payload of one XLogData.
@@ -380,10 +380,16 @@ fn new_tuple<'a>(input: &mut Cursor<'a>) -> Result<Tuple<'a>, DecodeError> {
 
 fn tuple<'a>(input: &mut Cursor<'a>) -> Result<Tuple<'a>, DecodeError> {
     let column_count = input.count("tuple column count")?;
-    let columns =
-        input.measure(|input| (0..column_count).try_for_each(|_| datum(input).map(|_| ())))?;
+    let mut has_binary = false;
+    let columns = input.measure(|input| {
+        (0..column_count).try_for_each(|_| {
+            has_binary |= matches!(datum(input)?, Datum::Binary(_));
+            Ok(())
+        })
+    })?;
     Ok(Tuple {
         column_count,
+        has_binary,
         columns,
     })
 }
@@ -393,7 +399,7 @@ fn datum<'a>(input: &mut Cursor<'a>) -> Result<Datum<'a>, DecodeError> {
         b'n' => Ok(Datum::Null),
         b'u' => Ok(Datum::Unchanged),
         b't' => Ok(Datum::Text(input.sized("column text")?)),
-        b'b' => Err(DecodeError::BinaryColumn),
+        b'b' => Ok(Datum::Binary(input.sized("column bytes")?)),
         _ => Err(DecodeError::Impossible("column kind")),
     }
 }
@@ -404,6 +410,11 @@ impl<'a> Tuple<'a> {
         let mut input = Cursor::new(self.columns);
         // None fails: decode walked them before.
         (0..self.column_count).map_while(move |_| datum(&mut input).ok())
+    }
+
+    /// Whether a column came in binary form.
+    pub fn has_binary(&self) -> bool {
+        self.has_binary
     }
 
     /// How many columns there are.

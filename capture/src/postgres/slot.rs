@@ -127,9 +127,25 @@ pub(crate) fn sends_messages(wanted: bool, server_version: u32) -> bool {
     wanted && server_version >= MESSAGES
 }
 
+/// First server version that sends rows in binary form.
+pub(crate) const BINARY: u32 = 140_000;
+
+/// What is asked for beside the rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StartOptions {
+    /// Logical messages; see [`sends_messages`].
+    pub(crate) messages: bool,
+    /// Values in binary form, from [`BINARY`] on.
+    pub(crate) binary: bool,
+}
+
 /// The command that begins to stream. Protocol version 1: only committed transactions come, one after another.
-/// `messages`: see [`sends_messages`].
-pub(crate) fn start_sql(slot: &str, start: u64, publications: &[String], messages: bool) -> String {
+pub(crate) fn start_sql(
+    slot: &str,
+    start: u64,
+    publications: &[String],
+    options: StartOptions,
+) -> String {
     // The option is a list of identifiers inside a literal: quoted twice. The replication grammar knows no
     // E'' strings, so a backslash stays as it is and only quotes are doubled.
     let list = publications
@@ -137,9 +153,18 @@ pub(crate) fn start_sql(slot: &str, start: u64, publications: &[String], message
         .map(|name| identifier(name))
         .collect::<Vec<_>>()
         .join(",");
-    let messages = if messages { ", messages 'true'" } else { "" };
+    let messages = if options.messages {
+        ", messages 'true'"
+    } else {
+        ""
+    };
+    let binary = if options.binary {
+        ", binary 'true'"
+    } else {
+        ""
+    };
     format!(
-        "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names '{}'{messages})",
+        "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names '{}'{messages}{binary})",
         identifier(slot),
         Lsn(start),
         list.replace('\'', "''")
@@ -399,11 +424,21 @@ mod tests {
             "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER true)"
         );
         assert_eq!(
-            start_sql("s", 0x1_0000_000a, &["it's".into(), "b\"c".into()], false),
+            start_sql(
+                "s",
+                0x1_0000_000a,
+                &["it's".into(), "b\"c".into()],
+                StartOptions::default()
+            ),
             "START_REPLICATION SLOT \"s\" LOGICAL 1/A (proto_version '1', \
              publication_names '\"it''s\",\"b\"\"c\"')"
         );
-        assert!(start_sql("s", 1, &[], true).ends_with("'', messages 'true')"));
+        let all = StartOptions {
+            messages: true,
+            binary: true,
+        };
+        let end = "'', messages 'true', binary 'true')";
+        assert!(start_sql("s", 1, &[], all).ends_with(end));
         assert!(sends_messages(true, 140_000) && !sends_messages(true, 130_023));
         assert!(!sends_messages(false, 180_000));
         assert!(select_sql("s", 100_000).contains("NULL, NULL, NULL, NULL"));

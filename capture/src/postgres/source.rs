@@ -89,6 +89,8 @@ pub struct SourceConfig {
     /// A refusal or misconfiguration before anything was captured ends the source; otherwise it is shown as
     /// state and tried again every half minute.
     pub first_failure_is_final: bool,
+    /// Rows are asked for in binary form from the start on, where else only one that has no text is: for tests.
+    pub always_binary: bool,
     /// How often new tables are looked for; see [`CATALOG_POLL_INTERVAL`].
     pub catalog_poll_interval: Duration,
     /// How often a logical message `headwater.heartbeat` is written to the source's log; `None`: never.

@@ -5,6 +5,8 @@
 //! | retry | `reconnecting`, back-off | the same |
 //! | refused, misconfigured | that state, tried again slowly: a person may mend it | that state, ended |
 //! | needs resync | `needs_resync`, ended | the same |
+//! | row unreadable | `row_unreadable`, tried again slowly | the same |
+//! | record too large | `record_too_large`, ended: only another configuration helps | the same |
 
 use std::time::Duration;
 
@@ -53,6 +55,20 @@ pub enum SourceState {
         /// What to do.
         fix: String,
     },
+    /// A row can be read in no form: neither as text nor in binary form.
+    RowUnreadable {
+        /// Table, column, position, and why.
+        reason: String,
+        /// What to do.
+        fix: String,
+    },
+    /// A record is over `record_bytes_max`, and `oversize` is `stop`.
+    RecordTooLarge {
+        /// Table, position and size.
+        reason: String,
+        /// What to do.
+        fix: String,
+    },
     /// There is no space for what would be captured: nothing is asked of the source until there is. Only the owner of
     /// the log can tell, so it is never a source's own state.
     DiskFull {
@@ -83,6 +99,8 @@ impl SourceState {
             Self::NeedsResync { .. } => "needs_resync",
             Self::SourceMisconfigured { .. } => "source_misconfigured",
             Self::SourceRefused { .. } => "source_refused",
+            Self::RowUnreadable { .. } => "row_unreadable",
+            Self::RecordTooLarge { .. } => "record_too_large",
             Self::DiskFull { .. } => "disk_full",
             Self::Paused { .. } => "paused",
             Self::Stopped => "stopped",
@@ -97,6 +115,8 @@ impl SourceState {
             | Self::NeedsResync { reason, .. }
             | Self::SourceMisconfigured { reason, .. }
             | Self::SourceRefused { reason, .. }
+            | Self::RowUnreadable { reason, .. }
+            | Self::RecordTooLarge { reason, .. }
             | Self::DiskFull { reason, .. }
             | Self::Paused { reason, .. } => Some(reason),
             Self::Starting | Self::Running | Self::Stopped => None,
@@ -109,6 +129,8 @@ impl SourceState {
             Self::NeedsResync { fix, .. }
             | Self::SourceMisconfigured { fix, .. }
             | Self::SourceRefused { fix, .. }
+            | Self::RowUnreadable { fix, .. }
+            | Self::RecordTooLarge { fix, .. }
             | Self::DiskFull { fix, .. }
             | Self::Paused { fix, .. } => Some(fix.as_str()).filter(|fix| !fix.is_empty()),
             Self::Starting
@@ -134,7 +156,7 @@ pub(crate) enum Next {
 pub(crate) fn after_failure(failure: Failure, final_at_once: bool, backoff: &mut Backoff) -> Next {
     let Failure { class, reason, fix } = failure;
     let state = match class {
-        FailureClass::Retry => {
+        FailureClass::Retry | FailureClass::RowTooLargeToSend => {
             let delay = backoff.next_delay();
             let reason = if fix.is_empty() {
                 reason
@@ -153,6 +175,13 @@ pub(crate) fn after_failure(failure: Failure, final_at_once: bool, backoff: &mut
             );
         }
         FailureClass::NeedsResync => return Next::End(SourceState::NeedsResync { reason, fix }),
+        FailureClass::RecordTooLarge => {
+            return Next::End(SourceState::RecordTooLarge { reason, fix });
+        }
+        FailureClass::RowUnreadable => {
+            let state = SourceState::RowUnreadable { reason, fix };
+            return Next::Retry(state, backoff.slow_delay());
+        }
         FailureClass::Misconfigured => SourceState::SourceMisconfigured { reason, fix },
         FailureClass::Refused => SourceState::SourceRefused { reason, fix },
     };
@@ -189,6 +218,8 @@ mod tests {
             };
             assert!(retried(FailureClass::Retry, "reconnecting"));
             assert!(ended(FailureClass::NeedsResync, "needs_resync"));
+            assert!(ended(FailureClass::RecordTooLarge, "record_too_large"));
+            assert!(retried(FailureClass::RowUnreadable, "row_unreadable"));
             let pairs = [
                 (FailureClass::Misconfigured, "source_misconfigured"),
                 (FailureClass::Refused, "source_refused"),

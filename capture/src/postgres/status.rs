@@ -1,6 +1,8 @@
 //! What a source shows of itself.
 
-use super::assembler::Counters;
+use std::sync::Arc;
+
+use super::assembler::{Counters, LargeRecord};
 use super::state::SourceState;
 use super::wal::WalHeld;
 use crate::table::ReplicaIdentity;
@@ -24,6 +26,8 @@ pub struct SourceStatus {
     pub tables: Vec<TableStatus>,
     /// What was captured since the process started.
     pub counters: Counters,
+    /// The last record of unusual size since the process started.
+    pub large_record: Option<Arc<LargeRecord>>,
     /// What a person should know although capture goes on.
     pub warnings: Vec<String>,
     /// How much of its log the server holds for our slot; `None`: not looked at yet, or nothing.
@@ -43,9 +47,23 @@ impl SourceStatus {
             source_end_lsn: 0,
             tables: Vec::new(),
             counters: Counters::default(),
+            large_record: None,
             warnings: Vec::new(),
             wal: None,
         }
+    }
+}
+
+impl SourceStatus {
+    /// What a person should know although capture goes on, the last record of unusual size included.
+    #[must_use]
+    pub fn all_warnings(&self) -> Vec<String> {
+        let large = self.large_record.iter().map(|record| {
+            let counters = &self.counters;
+            let (count, omitted) = (counters.large_records, counters.omitted_records);
+            format!("{count} large records, {omitted} without some columns, the last: {record}")
+        });
+        self.warnings.iter().cloned().chain(large).collect()
     }
 }
 

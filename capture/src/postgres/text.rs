@@ -21,6 +21,11 @@ pub(super) fn built_in(type_oid: u32) -> Option<ValueForm> {
     kind_of_type(type_oid).map(ValueForm::of)
 }
 
+/// A built-in type's own oid, or that of an array's elements.
+pub(super) fn base_oid(type_oid: u32) -> u32 {
+    element_of_array(type_oid).map_or(type_oid, |(element, _)| element)
+}
+
 fn kind_of_type(type_oid: u32) -> Option<ValueKind> {
     Some(match type_oid {
         16 => ValueKind::Bool,

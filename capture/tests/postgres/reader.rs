@@ -79,6 +79,7 @@ pub(crate) fn config(url: SourceUrl) -> SourceConfig {
         limits: CaptureLimits::default(),
         drop_publications_at_stop: false,
         first_failure_is_final: true,
+        always_binary: false,
         catalog_poll_interval: Duration::from_millis(300),
         failover_slot: false,
         heartbeat_interval: None,

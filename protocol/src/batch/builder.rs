@@ -71,8 +71,8 @@ impl BatchBuilder {
         self.append_record(timestamp_ms, tail_size, tail)
     }
 
-    /// Appends a record without key and headers whose value `write` puts straight behind what is there, so that it
-    /// is never copied.
+    /// Appends a record without key whose value `write` puts straight behind what is there, so that it is never
+    /// copied.
     ///
     /// The length fields in front of it are made for a value of `expected` bytes; where they turn out longer or
     /// shorter, the value is moved by these few bytes.
@@ -83,6 +83,7 @@ impl BatchBuilder {
         &mut self,
         timestamp_ms: i64,
         expected: usize,
+        headers: &[Header<'_>],
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let before = self.buffer.len();
@@ -94,13 +95,14 @@ impl BatchBuilder {
         let head = ValueHead {
             timestamp_delta: timestamp_ms.wrapping_sub(base_timestamp),
             offset_delta: i64::from(self.record_count),
+            headers_size: headers_size(headers),
         };
         let start = before.max(BATCH_HEADER_SIZE);
         let value_start = start + head.size(expected);
         self.buffer.resize(value_start, 0);
         let written = write(&mut self.buffer).and_then(|()| {
             let value_size = self.buffer.len() - value_start;
-            let size = start + head.size(value_size) + value_size + 1;
+            let size = start + head.size(value_size) + value_size + head.headers_size;
             (size <= BATCH_BYTES_MAX)
                 .then_some(value_size)
                 .ok_or_else(|| BatchFull.into())
@@ -121,8 +123,7 @@ impl BatchBuilder {
                     .splice(start..value_start, bytes.iter().copied());
             }
         }
-        // No headers.
-        self.buffer.push(0);
+        put_headers(&mut self.buffer, headers);
         self.base_timestamp = base_timestamp;
         self.max_timestamp = if self.is_empty() {
             timestamp_ms
@@ -278,11 +279,13 @@ impl BatchBuilder {
     }
 }
 
-/// What stands before the value of a record without key and headers.
+/// What stands before the value of a record without key.
 #[derive(Debug, Clone, Copy)]
 struct ValueHead {
     timestamp_delta: i64,
     offset_delta: i64,
+    /// Bytes behind the value.
+    headers_size: usize,
 }
 
 /// Two lengths and two deltas as varints, attributes, and the length of a null key.
@@ -292,13 +295,14 @@ impl ValueHead {
     /// Bytes of the record behind its own length field.
     fn record_length(self, value_size: usize) -> usize {
         let deltas = varint::size(self.timestamp_delta) + varint::size(self.offset_delta);
-        // Attributes, null key, no headers.
-        1 + deltas + 1 + varint::size(length_i64(value_size)) + value_size + 1
+        // Attributes, null key.
+        let value = varint::size(length_i64(value_size)) + value_size;
+        1 + deltas + 1 + value + self.headers_size
     }
 
     fn size(self, value_size: usize) -> usize {
         let length = self.record_length(value_size);
-        varint::size(length_i64(length)) + length - value_size - 1
+        varint::size(length_i64(length)) + length - value_size - self.headers_size
     }
 
     fn encode(self, value_size: usize) -> ([u8; VALUE_HEAD_MAX], usize) {

@@ -206,7 +206,7 @@ fn under_log_append_time_every_record_has_the_batchs_time() {
 /// Appends `value` straight into the batch, with lengths made for `expected` bytes.
 fn append_in_place(builder: &mut BatchBuilder, timestamp_ms: i64, expected: usize, value: &[u8]) {
     builder
-        .append_value(timestamp_ms, expected, |out| {
+        .append_value(timestamp_ms, expected, &[], |out| {
             out.extend_from_slice(value);
             Ok::<(), BatchFull>(())
         })
@@ -238,7 +238,7 @@ fn a_value_that_cannot_be_written_leaves_nothing_behind() {
     let mut builder = BatchBuilder::new();
     for _ in 0..2 {
         let before = builder.size();
-        let refused = builder.append_value(5, 10, |out| {
+        let refused = builder.append_value(5, 10, &[], |out| {
             out.extend_from_slice(&[1; 100]);
             Err(BatchFull)
         });

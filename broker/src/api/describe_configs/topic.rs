@@ -1,6 +1,5 @@
 //! The settings of a topic.
 
-use headwater_capture::limits::RECORD_BYTES_MAX;
 use headwater_protocol::batch::Compression;
 use headwater_storage::{InstanceNumber, Topic};
 
@@ -29,10 +28,10 @@ pub(super) fn entries(ctx: &Context<'_>, topic: &Topic) -> Vec<Entry> {
             compression(ctx, topic),
             "How batches are written now; each says its own, and is sent as it was written.",
         ),
-        Entry::always(
+        Entry::file(
             "max.message.bytes",
             Kind::Int,
-            RECORD_BYTES_MAX,
+            ctx.shared.record_bytes_max(topic.instance),
             "A row change of up to this size is kept whole.",
         ),
         Entry::always(

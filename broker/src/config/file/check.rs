@@ -5,19 +5,20 @@ use std::{collections::HashSet, path::Path, time::Duration};
 use headwater_capture::{
     encode::{self, DebeziumOptions, FeedFormat, Preset},
     filter::{ColumnFilter, PatternError, TableFilter},
+    limits::{Oversize, RECORD_BYTES_LEAST, RECORD_BYTES_MOST},
     postgres::{SourceUrl, url::Password},
 };
 use toml::Spanned;
 
 use super::{
-    Columns, Feed, File, Format, Instance, Layout, Loaded, PresetName, Retention, Source, Storage,
-    Tables, kafka::connections,
+    Columns, Feed, File, Format, Instance, Layout, Loaded, OversizeName, PresetName, Retention,
+    Source, Storage, Tables, kafka::connections,
 };
 use crate::limits::{self, FILE_BYTES, RETENTION_FILES_MIN};
 use crate::{
     config::{
-        BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RetentionLimits, SourceConfig,
-        StorageConfig, check_listeners, check_name,
+        BrokerConfig, FeedConfig, InstanceConfig, PostgresConfig, RecordLimits, RetentionLimits,
+        SourceConfig, StorageConfig, check_listeners, check_name,
         error::ConfigError,
         unit::{DurationText, SizeText},
     },
@@ -117,7 +118,8 @@ impl Checker<'_> {
         }
         let tables = self.tables(&instance.tables)?;
         let columns = self.columns(&instance.columns)?;
-        let source = self.source(instance.source, tables, columns)?;
+        let records = self.records(instance.record_max_bytes.as_ref(), instance.oversize)?;
+        let source = self.source(instance.source, (tables, columns), records)?;
         Ok(InstanceConfig {
             name,
             source,
@@ -245,8 +247,8 @@ impl Checker<'_> {
     fn source(
         &self,
         source: Source,
-        tables: TableFilter,
-        columns: ColumnFilter,
+        (tables, columns): (TableFilter, ColumnFilter),
+        records: RecordLimits,
     ) -> Result<SourceConfig, ConfigError> {
         let mut url = SourceUrl::parse(source.url.get_ref())
             .map_err(|error| self.at(&source.url, format!("source url: {error}")))?;
@@ -271,6 +273,7 @@ impl Checker<'_> {
             failover_slot: source.failover_slot,
             heartbeat_interval,
             wal_warn_bytes,
+            records,
             temporary: false,
             first_failure_ends: false,
         })))
@@ -296,6 +299,28 @@ impl Checker<'_> {
             every.map(|every| every.get_ref().0),
             bytes.map_or(limits::WAL_WARN_BYTES, |size| size.get_ref().0 as u64),
         ))
+    }
+
+    fn records(
+        &self,
+        size: Option<&Spanned<SizeText>>,
+        oversize: OversizeName,
+    ) -> Result<RecordLimits, ConfigError> {
+        let default = RecordLimits::default();
+        let bytes_max = size.map_or(default.bytes_max, |size| size.get_ref().0);
+        if let Some(size) = size
+            && !(RECORD_BYTES_LEAST..=RECORD_BYTES_MOST).contains(&bytes_max)
+        {
+            let line = "record_max_bytes is between 64KiB and 1945MiB (1.9 GiB): write for example \"1GiB\"";
+            return Err(self.at(size, line));
+        }
+        Ok(RecordLimits {
+            bytes_max,
+            oversize: match oversize {
+                OversizeName::Omit => Oversize::Omit,
+                OversizeName::Stop => Oversize::Stop,
+            },
+        })
     }
 
     fn storage(&self, storage: &Storage) -> Result<StorageConfig, ConfigError> {

@@ -109,7 +109,9 @@ pub(super) fn put(
 ) -> Result<(), TooLarge> {
     match value {
         Value::Null => out.raw(b"null"),
-        Value::Unchanged(form) => put_unchanged(out, form.kind, form.array_delimiter.is_some()),
+        Value::Unchanged(form) | Value::Omitted(form) => {
+            put_unchanged(out, form.kind, form.array_delimiter.is_some());
+        }
         Value::Bool(true) => out.raw(b"true"),
         Value::Bool(false) => out.raw(b"false"),
         Value::Number(digits) => out.raw(digits),
@@ -118,6 +120,7 @@ pub(super) fn put(
         }
         Value::Instant(text) => out.plain_string(text, b"Z"),
         Value::HexBytes(digits) => out.base64_of_hex(digits)?,
+        Value::Bytes(bytes) => out.base64(bytes)?,
         Value::Pairs(pairs) => scratch.put_pairs(out, pairs)?,
         Value::Json(text) | Value::Text(text) => out.string(text)?,
         Value::Array(array) => out.string(array.text())?,

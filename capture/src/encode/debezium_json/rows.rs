@@ -43,7 +43,7 @@ impl ValueScratch {
     }
 
     /// Gives back what one large value blew up.
-    fn trim(&mut self) {
+    pub(super) fn trim(&mut self) {
         self.plain.json.clear();
         let PlainScratch {
             pair,
@@ -104,6 +104,7 @@ fn put(
         Value::Array(array) => put_array(out, column, array, scratch),
         Value::Null
         | Value::Unchanged(_)
+        | Value::Omitted(_)
         | Value::Bool(_)
         | Value::Number(_)
         | Value::Decimal(_)
@@ -112,6 +113,7 @@ fn put(
         | Value::Timestamp(_)
         | Value::Instant(_)
         | Value::HexBytes(_)
+        | Value::Bytes(_)
         | Value::Json(_)
         | Value::Pairs(_)
         | Value::Text(_) => put_plain(out, column, value, &mut scratch.plain),

@@ -210,7 +210,20 @@ fn put_value(
             put_none(out);
             return Ok(());
         }
-        Value::HexBytes(digits) => return put_bytes(out, rendering, digits),
+        Value::Omitted(_) => {
+            put_none(out);
+            return Ok(());
+        }
+        Value::HexBytes(digits) => {
+            put_bytes_head(out, rendering, digits.len() / 2)?;
+            out.bytes_of_hex(digits);
+            return Ok(());
+        }
+        Value::Bytes(bytes) => {
+            put_bytes_head(out, rendering, bytes.len())?;
+            out.bytes(bytes);
+            return Ok(());
+        }
         Value::Bool(true) => b"true",
         Value::Bool(false) => b"false".as_slice(),
         Value::Number(text)
@@ -232,13 +245,13 @@ fn put_value(
     Ok(())
 }
 
-/// Bytes given as hexadecimal digits.
-fn put_bytes(
+/// What stands before `size` bytes.
+fn put_bytes_head(
     out: &mut AvroWriter<'_>,
     rendering: Rendering,
-    digits: &[u8],
+    size: usize,
 ) -> Result<(), TooLarge> {
-    out.check(digits.len() / 2)?;
+    out.check(size)?;
     let (number, kind) = match rendering {
         Rendering::Geometry => (branch::BINARY_GEOMETRY, "WKB"),
         Rendering::Binary(kind) | Rendering::TextAsBinary(kind) => {
@@ -259,7 +272,6 @@ fn put_bytes(
     };
     out.long(number);
     out.bytes(kind.as_bytes());
-    out.bytes_of_hex(digits);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ fn gather() -> Gather {
 
 /// A value of `size` times the byte `fill`, of which only `expected` bytes were announced.
 fn append(gather: &mut Gather, fill: u8, size: usize, expected: usize) {
-    let appended = gather.append_value(LANE, (7, expected), |out| {
+    let appended = gather.append_value(LANE, (7, expected), &[], |out| {
         out.resize(out.len() + size, fill);
         Ok::<(), BatchFull>(())
     });
@@ -99,7 +99,7 @@ fn a_value_that_is_refused_leaves_nothing() {
     let mut gather = gather();
     append(&mut gather, 1, 100, 100);
     let bytes = gather.bytes();
-    let refused = gather.append_value(LANE, (7, 10), |out| {
+    let refused = gather.append_value(LANE, (7, 10), &[], |out| {
         out.push(9);
         Err(BatchFull)
     });

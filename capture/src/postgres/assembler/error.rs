@@ -1,6 +1,7 @@
 //! Why the stream cannot go on.
 
 use crate::event::ChangeOrigin;
+use crate::postgres::binary::{Unreadable, Why};
 use crate::postgres::pgoutput::DecodeError;
 use crate::postgres::position::Lsn;
 use crate::table::Table;
@@ -38,6 +39,27 @@ pub enum AssembleError {
         /// The transaction.
         commit_lsn: Lsn,
     },
+    /// A value in binary form, which no text can be made of here.
+    #[error(
+        "row of {schema}.{table} cannot be read: the server cannot send it as text (it would be over 1 GB), and \
+         {why} column={column:?} type={type_name:?} transaction={xid} commit_lsn={commit_lsn}"
+    )]
+    Unreadable {
+        /// The table.
+        schema: String,
+        /// The table.
+        table: String,
+        /// Its column.
+        column: String,
+        /// The column's type.
+        type_name: String,
+        /// What is the matter with the value.
+        why: &'static str,
+        /// The transaction.
+        xid: u32,
+        /// The transaction.
+        commit_lsn: Lsn,
+    },
     /// More relations than `relations_max`.
     #[error("the server named too many relations limit={limit}")]
     TooManyRelations {
@@ -50,6 +72,32 @@ pub(super) fn out_of_place(what: &'static str, lsn: u64) -> AssembleError {
     AssembleError::OutOfPlace {
         what,
         lsn: Lsn(lsn),
+    }
+}
+
+pub(super) fn unreadable(
+    table: &Table,
+    origin: &ChangeOrigin,
+    unreadable: Unreadable,
+) -> AssembleError {
+    let column = table.columns.get(unreadable.column);
+    AssembleError::Unreadable {
+        schema: table.schema.clone(),
+        table: table.name.clone(),
+        column: column.map_or_else(String::new, |column| column.name.clone()),
+        type_name: column.map_or_else(String::new, |column| {
+            if column.type_name.is_empty() {
+                format!("oid {}", column.type_oid)
+            } else {
+                column.type_name.clone()
+            }
+        }),
+        why: match unreadable.why {
+            Why::Unknown => "there is no text for the binary form of this value;",
+            Why::Malformed => "the binary form of this value is not that of its type;",
+        },
+        xid: u32::try_from(origin.transaction_id).unwrap_or(u32::MAX),
+        commit_lsn: Lsn(origin.commit_lsn),
     }
 }
 

@@ -23,6 +23,7 @@ use super::catalog::CatalogTable;
 use super::primary_key::mark_primary_key;
 use crate::filter::{ColumnFilter, TableFilter};
 use crate::limits::SENT_TYPES_MAX;
+use crate::postgres::binary::BinaryForm;
 use crate::postgres::pgoutput::{self, Message};
 use crate::postgres::text;
 use crate::table::{Column, ReplicaIdentity, Table, TableKey, UniqueKey};
@@ -98,6 +99,7 @@ struct Definition {
     /// The relation message, decoded once already.
     message: Box<[u8]>,
     forms: Box<[ValueForm]>,
+    binary: Box<[BinaryForm]>,
     /// Whether `key` and `told` are up to date with it.
     is_resolved: bool,
 }
@@ -108,6 +110,8 @@ pub(super) struct Known<'a> {
     pub(super) key: TableKey,
     /// One for each column.
     pub(super) forms: &'a [ValueForm],
+    /// The same, for values in binary form.
+    pub(super) binary: &'a [BinaryForm],
 }
 
 /// What is to be done with a row.
@@ -156,6 +160,7 @@ impl Relations {
             Received::Relation(Definition {
                 message: message.into(),
                 forms: Box::default(),
+                binary: Box::default(),
                 is_resolved: false,
             })
         } else {
@@ -290,6 +295,7 @@ impl Relations {
             definition.is_resolved = true;
             let forms = table.columns.iter().map(|column| column.value_type.form);
             definition.forms = forms.collect();
+            definition.binary = table.columns.iter().map(BinaryForm::of).collect();
         }
         let is_news = entry.is_news(&table);
         Resolved::Anew {
@@ -308,6 +314,7 @@ impl Relations {
         Known {
             key: entry.key.expect("resolve gave it a key"),
             forms: &definition.forms,
+            binary: &definition.binary,
         }
     }
 
@@ -389,6 +396,7 @@ impl Relations {
         if let Some(form) = text::built_in(type_oid) {
             let mut value_type = ColumnType::of(form);
             value_type.modifier = modifier;
+            value_type.base_oid = text::base_oid(type_oid);
             return value_type;
         }
         match (

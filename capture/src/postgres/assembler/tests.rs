@@ -119,10 +119,11 @@ fn order(id: &str, note: &str) -> Vec<u8> {
 
 /// The catalog's view of a table; keys are (name, place in the primary key).
 fn catalog_table(name: &str, columns: &[(&str, Option<u16>)]) -> CatalogTable {
-    let form = |is_key| text::built_in(if is_key { INT4 } else { TEXT });
+    let type_oid = |is_key| if is_key { INT4 } else { TEXT };
+    let form = |is_key| text::built_in(type_oid(is_key));
     let column = |&(name, key_position): &(&str, Option<u16>)| Column {
         name: name.to_owned(),
-        type_oid: if key_position.is_some() { INT4 } else { TEXT },
+        type_oid: type_oid(key_position.is_some()),
         type_name: if key_position.is_some() {
             "integer"
         } else {
@@ -130,7 +131,10 @@ fn catalog_table(name: &str, columns: &[(&str, Option<u16>)]) -> CatalogTable {
         }
         .to_owned(),
         type_modifier: -1,
-        value_type: ColumnType::of(form(key_position.is_some()).expect("built in")),
+        value_type: ColumnType {
+            base_oid: type_oid(key_position.is_some()),
+            ..ColumnType::of(form(key_position.is_some()).expect("built in"))
+        },
         excluded: false,
         identity: key_position.is_some(),
         key_position,

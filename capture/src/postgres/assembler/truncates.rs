@@ -64,7 +64,8 @@ impl Assembler {
         let mut writing = writing.filter(|(_, encoder)| encoder.writes_truncates());
         let encoded = writing
             .try_for_each(|(feed, encoder)| encoder.append_truncate((gather, feed), key, origin));
-        encoded.map_err(|too_large| self.too_large(index, origin, too_large))?;
+        let table = self.relations.table(index);
+        encoded.map_err(|too_large| self.too_large(&table, origin, too_large))?;
         self.counters.changes += 1;
         self.gather.count_change();
         Ok(())

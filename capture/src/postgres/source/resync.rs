@@ -131,7 +131,9 @@ async fn from_now(shared: &Shared) -> Result<Position, Failure> {
     let created = session::create_slot(shared, &mut opened).await;
     let end = created.map_err(|ended| match ended {
         Ended::Failed(failure) => failure,
-        Ended::Stopped => Failure::retry("the new slot did not come about in time"),
+        Ended::Stopped | Ended::BackToText => {
+            Failure::retry("the new slot did not come about in time")
+        }
     })?;
     Ok(close_at(opened, end).await)
 }

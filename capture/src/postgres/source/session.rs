@@ -18,12 +18,12 @@ use crate::encode::FeedFormat;
 use crate::postgres::assembler::{AssembleError, Assembler, AssemblerConfig};
 use crate::postgres::check;
 use crate::postgres::connection::{Connection, Purpose};
-use crate::postgres::error::{ConnectionError, Failure, SqlState};
+use crate::postgres::error::{ConnectionError, Failure, FailureClass, Names, SqlState};
 use crate::postgres::position::Lsn;
 use crate::postgres::preflight::{Identity, ServerFacts, switch_point};
 use crate::postgres::publication::{self, Layout, PublicationPlan};
 use crate::postgres::query::{column, literal};
-use crate::postgres::slot::{self, SlotKind, SlotPlan, SlotRow};
+use crate::postgres::slot::{self, SlotKind, SlotPlan, SlotRow, StartOptions};
 use crate::postgres::state::SourceState;
 use crate::postgres::status::{ServerInfo, update};
 
@@ -80,7 +80,12 @@ pub(super) async fn open(
     let publications = publication::names_of(layout, &shared.names.publication);
     let wanted = shared.config.feeds.iter().any(FeedFormat::carries_messages);
     let messages = slot::sends_messages(wanted, facts.version_number);
-    let command = slot::start_sql(&shared.names.slot, start, &publications, messages);
+    progress.server_version = facts.version_number;
+    let options = StartOptions {
+        messages,
+        binary: progress.form.is_binary(),
+    };
+    let command = slot::start_sql(&shared.names.slot, start, &publications, options);
     tokio::select! {
         biased;
         () = shared.stopped() => return Err(Ended::Stopped),
@@ -405,7 +410,7 @@ fn prepare_assembler(
     });
     assembler.set_timeline(identity.timeline);
     assembler.set_server_version(&facts.version);
-    announce(assembler, tables).map_err(|error| assemble_failure(&error))
+    announce(assembler, tables).map_err(|error| assemble_failure(&error, &shared.names))
 }
 
 /// Tells the assembler of tables that the catalog shows.
@@ -422,15 +427,21 @@ pub(super) fn announce(
 }
 
 /// What it means that the stream cannot be assembled.
-pub(super) fn assemble_failure(error: &AssembleError) -> Failure {
+pub(super) fn assemble_failure(error: &AssembleError, names: &Names) -> Failure {
     match error {
         AssembleError::Malformed(_) | AssembleError::OutOfPlace { .. } => {
             Failure::retry(error.to_string())
         }
-        AssembleError::RecordTooLarge { .. } => Failure::misconfigured(
-            error.to_string(),
-            "raise the limit of a record's size, or exclude the table",
-        ),
+        AssembleError::RecordTooLarge { .. } => Failure {
+            class: FailureClass::RecordTooLarge,
+            reason: error.to_string(),
+            fix: "raise record_bytes_max, set oversize = \"omit\", or exclude the table or column, and start again"
+                .to_owned(),
+        },
+        AssembleError::Unreadable { commit_lsn, .. } => {
+            let fix = "a later version of headwater may read it";
+            Failure::row_unreadable(error.to_string(), fix, (commit_lsn.0, names))
+        }
         AssembleError::TooManyRelations { .. } => {
             Failure::misconfigured(error.to_string(), "include fewer tables")
         }

@@ -18,11 +18,11 @@ use super::catalog::{CatalogTask, Event};
 use super::handover::Handover;
 use super::session::{Ready, announce, assemble_failure};
 use super::timing::{Liveness, Pulse, status_interval};
-use super::worker::{Ended, Progress, Shared};
+use super::worker::{Ended, Progress, RowForm, Shared};
 use crate::postgres::acknowledge::{Acknowledge, status_update};
 use crate::postgres::assembler::{Assembler, Pushed};
 use crate::postgres::connection::Connection;
-use crate::postgres::error::{Failure, ServerError, SqlState};
+use crate::postgres::error::{Failure, Names, ServerError, SqlState};
 use crate::postgres::message::{Frame, ReplicationMessage, ServerMessage};
 use crate::postgres::state::SourceState;
 use crate::postgres::status::update;
@@ -71,6 +71,7 @@ pub(super) async fn run(
         pause: None,
         read_little: false,
         is_running: false,
+        form: progress.form,
     };
     stream.acknowledge.connected();
     stream.acknowledge.durable(shared.confirmed.end_lsn());
@@ -82,7 +83,7 @@ pub(super) async fn run(
         progress.backoff.reset();
     }
     stream.show(handover);
-    if matches!(ended, Ended::Stopped) {
+    if matches!(ended, Ended::Stopped | Ended::BackToText) {
         stream.close().await;
     }
     ended
@@ -104,6 +105,8 @@ struct Stream<'a> {
     read_little: bool,
     /// The state says so. It waits for the log to know the tables, so that who sees it finds their topics.
     is_running: bool,
+    /// In which rows come.
+    form: RowForm,
 }
 
 impl Stream<'_> {
@@ -115,6 +118,9 @@ impl Stream<'_> {
                 Ok(reading) => reading,
                 Err(failure) => return failure.into(),
             };
+            if self.form.is_over(assembler(handover).handed_over_end_lsn()) {
+                return Ended::BackToText;
+            }
             if !self.is_running && handover.is_past_tables() {
                 self.is_running = true;
                 self.shared.enter(SourceState::Running);
@@ -187,7 +193,7 @@ impl Stream<'_> {
                 Err(error) => return Err(self.shared.failure(&error.into())),
             };
             let size = frame.size();
-            let told = take(frame, assembler, now, &self.shared.names.publication)
+            let told = take(frame, assembler, now, &self.shared.names)
                 .map_err(|refusal| refusal.failure(self.shared))?;
             match told {
                 Told::Nothing => {}
@@ -247,11 +253,14 @@ impl Stream<'_> {
     }
 
     fn show(&self, handover: &mut Handover) {
-        let counters = assembler(handover).counters();
+        let assembler = assembler(handover);
+        let counters = assembler.counters();
+        let large = assembler.large_record().cloned();
         self.shared.show(|status| {
             let confirmed = status.confirmed_lsn.max(self.acknowledge.told());
             // Each of them is written: no short circuit.
             update(&mut status.counters, counters)
+                | update(&mut status.large_record, large)
                 | update(&mut status.received_lsn, self.acknowledge.received())
                 | update(&mut status.confirmed_lsn, confirmed)
                 | update(&mut status.source_end_lsn, self.wal_end)
@@ -279,7 +288,7 @@ impl Stream<'_> {
             }
             None => return Err(Failure::retry("the catalog task has ended unexpectedly")),
         };
-        learnt.map_err(|error| assemble_failure(&error))
+        learnt.map_err(|error| assemble_failure(&error, &self.shared.names))
     }
 
     /// A last status, the end of our half of the stream, and of the server's if it comes in time.
@@ -373,16 +382,18 @@ fn take(
     frame: Frame<'_>,
     assembler: &mut Assembler,
     now: i64,
-    publication: &str,
+    names: &Names,
 ) -> Result<Told, Refusal> {
     use crate::postgres::error::ConnectionError;
     let lost = |error: ConnectionError| Refusal::Connection(error);
     match ServerMessage::parse(frame).map_err(|error| lost(error.into()))? {
-        ServerMessage::CopyData(body) => take_data(body, assembler, now),
-        ServerMessage::NoticeResponse(notice) => match missing_publication(&notice, publication) {
-            Some(failure) => Err(Refusal::Failed(failure)),
-            None => Ok(Told::Nothing),
-        },
+        ServerMessage::CopyData(body) => take_data(body, assembler, (now, names)),
+        ServerMessage::NoticeResponse(notice) => {
+            match missing_publication(&notice, &names.publication) {
+                Some(failure) => Err(Refusal::Failed(failure)),
+                None => Ok(Told::Nothing),
+            }
+        }
         ServerMessage::ErrorResponse(error) => Err(lost(ConnectionError::Server(Box::new(error)))),
         ServerMessage::ParameterStatus { .. } | ServerMessage::NotificationResponse => {
             Ok(Told::Nothing)
@@ -403,13 +414,17 @@ fn take(
     }
 }
 
-fn take_data(body: &[u8], assembler: &mut Assembler, now: i64) -> Result<Told, Refusal> {
+fn take_data(
+    body: &[u8],
+    assembler: &mut Assembler,
+    (now, names): (i64, &Names),
+) -> Result<Told, Refusal> {
     let message =
         ReplicationMessage::parse(body).map_err(|error| Refusal::Connection(error.into()))?;
     match message {
         ReplicationMessage::XLogData { wal_start, payload } => {
             let pushed = assembler.push(wal_start, payload, now);
-            match pushed.map_err(|error| Refusal::Failed(assemble_failure(&error)))? {
+            match pushed.map_err(|error| Refusal::Failed(assemble_failure(&error, names)))? {
                 Pushed::Continue | Pushed::TransactionEnd => Ok(Told::Sent { lsn: wal_start }),
                 Pushed::NeedsCatalog(relations) => Ok(Told::NeedsCatalog(relations)),
             }

@@ -131,6 +131,7 @@ fn value_type(types: &Types, type_oid: u32, modifier: i32) -> ColumnType {
             if form.array_delimiter.is_some() && found.form.array_delimiter.is_some() {
                 found.form.kind = ValueKind::Text;
             } else {
+                found.base_oid = text::base_oid(oid);
                 found.form.kind = form.kind;
                 found.form.array_delimiter = found.form.array_delimiter.or(form.array_delimiter);
             }

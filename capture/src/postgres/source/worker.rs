@@ -15,8 +15,9 @@ use crate::group::Captured;
 use crate::postgres::acknowledge::Acknowledge;
 use crate::postgres::assembler::Assembler;
 use crate::postgres::backoff::Backoff;
-use crate::postgres::error::{ConnectionError, Failure, Names};
-use crate::postgres::position::Position;
+use crate::postgres::error::{ConnectionError, Failure, FailureClass, Names};
+use crate::postgres::position::{Lsn, Position};
+use crate::postgres::slot;
 use crate::postgres::state::{Next, SourceState, after_failure};
 use crate::postgres::status::{SourceStatus, update};
 
@@ -139,6 +140,8 @@ fn log_state(instance: &str, state: &SourceState) {
         SourceState::NeedsResync { .. }
         | SourceState::SourceMisconfigured { .. }
         | SourceState::SourceRefused { .. }
+        | SourceState::RowUnreadable { .. }
+        | SourceState::RecordTooLarge { .. }
         | SourceState::DiskFull { .. }
         | SourceState::Paused { .. } => {
             tracing::error!(instance, state = name, reason, fix, "source");
@@ -163,12 +166,38 @@ type Warnings = BTreeMap<Warned, Vec<String>>;
 #[derive(Debug)]
 pub(super) enum Ended {
     Stopped,
+    /// What was to be read in binary form has been handed over: the next session reads texts again.
+    BackToText,
     Failed(Failure),
 }
 
 impl From<Failure> for Ended {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+/// In which form rows are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowForm {
+    /// As the output functions write them: the usual one.
+    Text,
+    /// As the send functions do, until the transaction that commits at `until` was handed over: it has a row whose text
+    /// would be over 1 GB.
+    Binary { until: u64 },
+}
+
+impl RowForm {
+    pub(super) fn is_binary(self) -> bool {
+        self != Self::Text
+    }
+
+    /// Whether everything up to `handed_over_end_lsn` is enough to go back to text.
+    pub(super) fn is_over(self, handed_over_end_lsn: u64) -> bool {
+        match self {
+            Self::Text => false,
+            Self::Binary { until } => handed_over_end_lsn > until,
+        }
     }
 }
 
@@ -182,6 +211,10 @@ pub(super) struct Progress {
     pub(super) backoff: Backoff,
     /// Something was captured: in this life, or before it.
     pub(super) has_run: bool,
+    /// In which form rows are asked for.
+    pub(super) form: RowForm,
+    /// Of the server, as `server_version_num`; 0 before it was asked.
+    pub(super) server_version: u32,
     /// Our last walsender: if it still holds the slot, it is a ghost of ours.
     pub(super) walsender_pid: Option<i32>,
 }
@@ -194,6 +227,8 @@ impl Progress {
             acknowledge: Acknowledge::default(),
             backoff: Backoff::new(seed),
             has_run: stored.is_some(),
+            form: RowForm::Text,
+            server_version: 0,
             walsender_pid: None,
         }
     }
@@ -216,6 +251,9 @@ pub(super) async fn run(config: SourceConfig, resume: Option<Vec<u8>>, wires: Wi
                 shared.confirmed.raise(position.end_lsn);
             }
             let mut progress = Progress::new(stored, seed(&shared));
+            if shared.config.always_binary {
+                progress.form = RowForm::Binary { until: u64::MAX };
+            }
             sessions(&shared, &mut handover, &mut progress).await
         }
         Err(error) => {
@@ -253,12 +291,25 @@ async fn sessions(
             Ok(ready) => stream::run(shared, handover, progress, ready).await,
             Err(ended) => ended,
         };
-        let Ended::Failed(failure) = ended else {
-            return SourceState::Stopped;
-        };
+        let open_lsn = handover.assembler.as_ref().and_then(Assembler::open_lsn);
         if let Some(assembler) = &mut handover.assembler {
             assembler.connection_lost();
         }
+        let failure = match ended {
+            Ended::Stopped => return SourceState::Stopped,
+            Ended::BackToText => {
+                tracing::info!(
+                    instance = shared.names.instance,
+                    "rows are read as text again"
+                );
+                progress.form = RowForm::Text;
+                continue;
+            }
+            Ended::Failed(failure) => match other_form(shared, progress, failure, open_lsn) {
+                Some(failure) => failure,
+                None => continue,
+            },
+        };
         let final_at_once = shared.config.first_failure_is_final && !progress.has_run;
         let delay = match after_failure(failure, final_at_once, &mut progress.backoff) {
             Next::End(state) => return state,
@@ -274,6 +325,48 @@ async fn sessions(
             () = sleep(delay) => {}
         }
     }
+}
+
+/// What to do where the server cannot send a row: `None` if the next session asks for it in binary form.
+fn other_form(
+    shared: &Shared,
+    progress: &mut Progress,
+    failure: Failure,
+    open_lsn: Option<u64>,
+) -> Option<Failure> {
+    if failure.class != FailureClass::RowTooLargeToSend {
+        return Some(failure);
+    }
+    let Some(open_lsn) = open_lsn else {
+        return Some(failure);
+    };
+    let place = (open_lsn, &shared.names);
+    let what = format!(
+        "a row of the transaction that commits at {} is too large: {}",
+        Lsn(open_lsn),
+        failure.reason
+    );
+    let (why, fix) = match progress.form {
+        RowForm::Text if progress.server_version >= slot::BINARY => {
+            tracing::warn!(
+                instance = shared.names.instance,
+                reason = what,
+                "a row has no text at the server: its transaction is read in binary form"
+            );
+            progress.form = RowForm::Binary { until: open_lsn };
+            return None;
+        }
+        RowForm::Text => (
+            "PostgreSQL before 14 sends rows as text only",
+            "upgrade the server",
+        ),
+        RowForm::Binary { .. } => ("nor can it be sent in binary form", ""),
+    };
+    Some(Failure::row_unreadable(
+        format!("{what}; {why}"),
+        fix,
+        place,
+    ))
 }
 
 /// Different for each source and start; nothing depends on its quality.

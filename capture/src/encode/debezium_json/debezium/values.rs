@@ -40,7 +40,7 @@ pub(in super::super) fn put(
 ) -> Result<(), TooLarge> {
     match value {
         Value::Null => out.raw(b"null"),
-        Value::Unchanged(form) => put_unchanged(out, form),
+        Value::Unchanged(form) | Value::Omitted(form) => put_unchanged(out, form),
         Value::Bool(true) => out.raw(b"true"),
         Value::Bool(false) => out.raw(b"false"),
         Value::Number(digits) => put_number(out, column.form.kind, digits),
@@ -51,6 +51,7 @@ pub(in super::super) fn put(
         | Value::Instant(text)
         | Value::Text(text) => put_text(out, column, text, scratch)?,
         Value::HexBytes(digits) => out.base64_of_hex(digits)?,
+        Value::Bytes(bytes) => out.base64(bytes)?,
         Value::Pairs(pairs) => scratch.put_quoted_pairs(out, pairs)?,
         Value::Json(text) => out.string(text)?,
         Value::Array(array) => out.string(array.text())?,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::group::TransactionGroup;
+use crate::limits::Oversize;
 
 #[test]
 fn a_large_transaction_comes_in_parts_and_is_seen_at_its_end() {
@@ -113,6 +114,7 @@ fn a_hundred_thousand_tables_in_one_transaction_fit_the_budget() {
 fn a_record_beyond_the_limit_names_its_table_and_loses_nothing_before_it() {
     let mut limited = config();
     limited.limits.record_bytes_max = 2_000;
+    limited.limits.oversize = Oversize::Stop;
     let mut harness = Harness::new(limited);
     harness.push(&orders(b'd'));
     harness.transaction(100, &[order("1", "a")]);

@@ -24,9 +24,6 @@ mod other;
 mod reader;
 mod time;
 
-#[cfg(test)]
-mod tests;
-
 use std::ops::Range;
 
 use crate::postgres::pgoutput::{Datum, Tuple};

@@ -17,7 +17,7 @@ use super::{
     output::{self, Format, shown},
 };
 use crate::{
-    config::{PostgresConfig, check_name},
+    config::{PostgresConfig, RecordLimits, check_name},
     instance::postgres_config,
     limits::WAL_WARN_BYTES,
 };
@@ -92,6 +92,7 @@ fn config(args: CheckSource) -> Result<headwater_capture::postgres::SourceConfig
         failover_slot: args.failover_slot,
         heartbeat_interval: None,
         wal_warn_bytes: WAL_WARN_BYTES,
+        records: RecordLimits::default(),
         temporary: false,
         first_failure_ends: true,
     };

@@ -94,6 +94,7 @@ mod tests {
             name: "t".to_owned(),
             replica_identity: ReplicaIdentity::Default,
             columns: (0..columns).map(column).collect(),
+            unique_keys: Vec::new(),
         }
     }
 

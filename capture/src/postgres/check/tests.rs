@@ -29,6 +29,7 @@ fn config() -> SourceConfig {
         limits: CaptureLimits::default(),
         drop_publications_at_stop: false,
         first_failure_is_final: true,
+        always_binary: false,
         catalog_poll_interval: Duration::from_secs(3),
         heartbeat_interval: None,
         wal_warn_bytes: 1 << 30,

@@ -21,8 +21,8 @@
 //! | [`unread`] | which groups lose what they have not read when retention deletes it |
 
 mod configured;
-mod figures;
 mod dts_view;
+mod figures;
 mod live;
 mod lookup;
 mod operator;
@@ -46,18 +46,18 @@ use headwater_storage::{
 use tokio::sync::{Notify, watch};
 use tracing::error;
 
+pub use self::{
+    dts_view::DtsView,
+    operator::{GroupError, NewGroup},
+    report::{ClientReport, GroupReport, PositionState, TopicReport},
+    seek::{SeekMove, SeekPlan, SeekRequest, SeekTo},
+};
 use self::{figures::TimesOfGroups, registry::Registry, writer::Writer};
 pub(crate) use self::{
     figures::{GroupFigure, GroupFigures, LOST_STATES},
     live::LiveGroup,
     positions::NewPositions,
     unread::LostUnread,
-};
-pub use self::{
-    dts_view::DtsView,
-    operator::{GroupError, NewGroup},
-    report::{ClientReport, GroupReport, PositionState, TopicReport},
-    seek::{SeekMove, SeekPlan, SeekRequest, SeekTo},
 };
 use crate::{
     auth::sessions::GroupSessions, clock::Clock, error_code::Refusal, group::Decision,

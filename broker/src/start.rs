@@ -78,8 +78,7 @@ impl Broker {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
-        config::check_listeners(&config.listeners, config.http_listen)
-            .map_err(StartError::Config)?;
+        check_listeners(&config)?;
         let clock = Clock::start();
         let (directory, mut logs) = open(&config, clock).await?;
         let (listeners, certificates) = bind(&config.listeners).await?;
@@ -91,8 +90,6 @@ impl Broker {
         let (metrics, log_metrics, keepers) = live_metrics(&mut registry);
         let [requests, strangers, responses] = Shared::budgets();
         let auth = auth(&config, &directory)?;
-        let retention = retention(&directory, &config.instances);
-        let record_bytes_max = record_bytes_max(&directory, &config.instances);
         let readers = readers(&logs);
         let groups = start_groups(
             (clock, &directory, &auth),
@@ -102,8 +99,8 @@ impl Broker {
         .await?;
         let shared = Arc::new(Shared {
             clock,
-            retention,
-            record_bytes_max,
+            retention: retention(&directory, &config.instances),
+            record_bytes_max: record_bytes_max(&directory, &config.instances),
             directory,
             auth,
             logs: readers,
@@ -138,8 +135,8 @@ impl Broker {
         let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
         let servers = serve(listeners, &shared);
         tokio::spawn(groups.run(stopped));
-        let state = http_state(registry, views, &shared, (&config.listeners, &addresses));
-        let http = tokio::spawn(http.serve(state));
+        let entries = (&*config.listeners, &*addresses);
+        let http = tokio::spawn(http.serve(http_state(registry, views, &shared, entries)));
         Ok(RunningBroker {
             addresses,
             certificates,
@@ -153,6 +150,10 @@ impl Broker {
             shared,
         })
     }
+}
+
+fn check_listeners(config: &BrokerConfig) -> Result<(), StartError> {
+    config::check_listeners(&config.listeners, config.http_listen).map_err(StartError::Config)
 }
 
 fn live_metrics(registry: &mut Registry) -> (Arc<KafkaMetrics>, LogMetrics, KeepersMetrics) {

@@ -317,8 +317,7 @@ impl Encoder {
     /// A record is too large. Those before it are counted in `attempt`.
     pub(crate) fn append<R: Row>(
         &mut self,
-        (gather, feed): (&mut Gather, usize),
-        table: TableKey,
+        (gather, feed, table): (&mut Gather, usize, TableKey),
         (change, message_bytes): (&RowChange<R>, usize),
         origin: &ChangeOrigin,
         attempt: &mut Attempt<'_>,
@@ -339,7 +338,7 @@ impl Encoder {
             }
             Self::DtsAvro(stream) => {
                 let change = (change, message_bytes);
-                stream.append((gather, feed), table, change, origin, attempt)
+                stream.append((gather, feed, table), change, origin, attempt)
             }
         }
     }

@@ -106,7 +106,7 @@ impl World {
         let settings = answer["settings"].as_array().expect("there are settings");
         let of_client = settings.iter().find(|one| one["client"] == client);
         let text = of_client.and_then(|one| one["text"].as_str());
-        let text = text.unwrap_or_else(|| panic!("nothing for {client}: {answer}"));
+        let text = text.expect("settings of this client");
         assert!(text.contains("<password>"), "{text}");
         text.replace("<password>", PASSWORD)
     }

@@ -120,7 +120,8 @@ fn rows_left(log: &str) -> Vec<String> {
             "+I" | "+U" => rows.push(row.to_owned()),
             "-U" | "-D" => {
                 let gone = rows.iter().position(|one| one == row);
-                rows.remove(gone.unwrap_or_else(|| panic!("{line} was never there:\n{log}")));
+                assert!(gone.is_some(), "{line} was never there:\n{log}");
+                gone.map(|at| rows.remove(at));
             }
             _ => {}
         }

@@ -139,7 +139,8 @@ impl Pulled {
         encoder: &mut DescriptorEncoder<'_>,
         statuses: &[(&str, SourceStatus)],
     ) -> Result<(), Error> {
-        let figures: [(Name, fn(&Counters) -> u64); 3] = [
+        type Of = fn(&Counters) -> u64;
+        let figures: [(Name, Of); 3] = [
             (CAPTURE_LARGE_RECORDS, |counters| counters.large_records),
             (CAPTURE_OMITTED_RECORDS, |counters| counters.omitted_records),
             (CAPTURE_OMITTED_VALUES, |counters| counters.omitted_values),

@@ -97,8 +97,7 @@ impl DtsStream {
 
     pub(super) fn append<R: Row>(
         &mut self,
-        (gather, feed): (&mut Gather, usize),
-        table: TableKey,
+        (gather, feed, table): (&mut Gather, usize, TableKey),
         (change, message_bytes): (&RowChange<R>, usize),
         origin: &ChangeOrigin,
         attempt: &Attempt<'_>,

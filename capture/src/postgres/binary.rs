@@ -144,6 +144,10 @@ impl Rendered {
 }
 
 /// Where the message has the text itself.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "all others are written anew, whichever come"
+)]
 fn in_place(scalar: Scalar, bytes: &[u8]) -> Result<Option<Span>, Why> {
     Ok(Some(match scalar {
         Scalar::Bytes => Span::Bytes,
@@ -166,9 +170,8 @@ fn put(out: &mut Vec<u8>, scalar: Scalar, bytes: &[u8]) -> Result<(), Why> {
     let put = match scalar {
         Scalar::Unknown | Scalar::Hidden => return Err(Why::Unknown),
         Scalar::Text | Scalar::Xml | Scalar::Versioned => {
-            let skip = match in_place(scalar, bytes)? {
-                Some(Span::InPlace { skip }) => skip,
-                _ => return Err(Why::Unknown),
+            let Some(Span::InPlace { skip }) = in_place(scalar, bytes)? else {
+                return Err(Why::Unknown);
             };
             out.extend_from_slice(bytes.get(skip..).unwrap_or_default());
             return Ok(());

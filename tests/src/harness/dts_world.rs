@@ -202,11 +202,10 @@ impl DtsWorld {
 
 /// Whether a client's line is a change whose new row has this id, as the SDK shows it or inside the text of all images.
 fn is_row(line: &Value, id: &str) -> bool {
-    match &line["after"] {
-        Value::String(text) => {
-            text.contains(&format!("\"{id}\"")) || text.contains(&format!("value:{id}]"))
-        }
-        image => image["id"] == id,
+    let image = &line["after"];
+    match image.as_str() {
+        Some(text) => text.contains(&format!("\"{id}\"")) || text.contains(&format!("value:{id}]")),
+        None => image["id"] == id,
     }
 }
 

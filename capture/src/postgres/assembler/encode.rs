@@ -74,8 +74,8 @@ impl Assembler {
         let mut encoders = self.encoders.iter_mut().enumerate();
         Ok(encoders.find_map(|(feed, encoder)| {
             let mut attempt = Attempt::default();
-            let lane = (&mut *gather, feed);
-            let encoded = encoder.append(lane, key, (&change, row.size), origin, &mut attempt);
+            let lane = (&mut *gather, feed, key);
+            let encoded = encoder.append(lane, (&change, row.size), origin, &mut attempt);
             encoded.err().map(|record| Refused {
                 feed,
                 done: attempt.done,
@@ -157,9 +157,9 @@ impl Assembler {
         }
         loop {
             let names = omission.names(table);
-            let refused = match self.attempt((key, feed), slow, (&omission, &names), &mut done)? {
-                None => return Ok(names),
-                Some(refused) => refused,
+            let refused = self.attempt((key, feed), slow, (&omission, &names), &mut done)?;
+            let Some(refused) = refused else {
+                return Ok(names);
             };
             if self.oversize == Oversize::Stop || !omission.omit_more() {
                 return Err(self.too_large(table, slow.origin, refused));
@@ -195,9 +195,9 @@ impl Assembler {
         let Some(encoder) = self.encoders.get_mut(feed) else {
             return Ok(None);
         };
-        let lane = (&mut self.gather, feed);
+        let lane = (&mut self.gather, feed, key);
         let change = (&change, slow.row.size);
-        let encoded = encoder.append(lane, key, change, slow.origin, &mut attempt);
+        let encoded = encoder.append(lane, change, slow.origin, &mut attempt);
         *done = attempt.done;
         Ok(encoded.err())
     }

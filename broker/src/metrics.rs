@@ -63,6 +63,7 @@ names! {
     CAPTURE_LARGEST_RECORD "headwater_capture_largest_record_bytes" "Bytes of the largest of them, and of those that lack columns"
     CAPTURE_OMITTED_RECORDS "headwater_capture_omitted_records" "Row changes over record_max_bytes that were written without some of their columns"
     CAPTURE_OMITTED_VALUES "headwater_capture_omitted_values" "Those columns"
+    CAPTURE_SHOWN_AS_TEXT "headwater_capture_shown_as_text" "Values that the feed dts has no form for, sent as text (XTYPE)"
     LOG_GROUPS "headwater_log_groups" "Groups of transactions committed"
     LOG_RECORDS "headwater_log_records" "Records made visible"
     LOG_APPENDED_BYTES "headwater_log_appended_bytes" "Bytes of batches appended"

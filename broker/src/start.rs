@@ -191,44 +191,42 @@ fn entries(configs: &[ListenerConfig], bound: &[SocketAddr]) -> Vec<Entry> {
         .collect()
 }
 
-/// By instance.
+/// What the configuration says of each instance, by its number.
+fn by_instance<T>(
+    directory: &DataDirectory,
+    instances: &[InstanceConfig],
+    of: impl Fn(&InstanceConfig) -> Option<T>,
+) -> HashMap<InstanceNumber, T> {
+    let catalog = directory.catalog();
+    let told = instances.iter().filter_map(|config| {
+        let instance = catalog.instance_by_name(&config.name)?;
+        Some((instance.number, of(config)?))
+    });
+    told.collect()
+}
+
 fn groups_max(
     directory: &DataDirectory,
     instances: &[InstanceConfig],
 ) -> HashMap<InstanceNumber, usize> {
-    let catalog = directory.catalog();
-    let limits = instances.iter().filter_map(|config| {
-        let instance = catalog.instance_by_name(&config.name)?;
-        Some((instance.number, config.groups_max))
-    });
-    limits.collect()
+    by_instance(directory, instances, |config| Some(config.groups_max))
 }
 
 fn retention(
     directory: &DataDirectory,
     instances: &[InstanceConfig],
 ) -> HashMap<InstanceNumber, RetentionLimits> {
-    let catalog = directory.catalog();
-    let limits = instances.iter().filter_map(|config| {
-        let instance = catalog.instance_by_name(&config.name)?;
-        Some((instance.number, config.retention))
-    });
-    limits.collect()
+    by_instance(directory, instances, |config| Some(config.retention))
 }
 
 fn record_bytes_max(
     directory: &DataDirectory,
     instances: &[InstanceConfig],
 ) -> HashMap<InstanceNumber, usize> {
-    let catalog = directory.catalog();
-    let limits = instances.iter().filter_map(|config| {
-        let instance = catalog.instance_by_name(&config.name)?;
-        match &config.source {
-            SourceConfig::Postgres(source) => Some((instance.number, source.records.bytes_max)),
-            SourceConfig::Channel(_) => None,
-        }
-    });
-    limits.collect()
+    by_instance(directory, instances, |config| match &config.source {
+        SourceConfig::Postgres(source) => Some(source.records.bytes_max),
+        SourceConfig::Channel(_) => None,
+    })
 }
 
 /// By instance and topic prefix.

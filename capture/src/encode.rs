@@ -146,6 +146,13 @@ const HEADERS_MAX: usize = 6;
 /// JSON array of the columns that were left out because the record would have been too large.
 const OMITTED_HEADER: &str = "headwater.omitted";
 
+/// Which end of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Boundary {
+    Begin,
+    End,
+}
+
 /// One change on its way into one feed, which may take more than one attempt.
 #[derive(Debug, Default)]
 pub(crate) struct Attempt<'a> {
@@ -393,40 +400,24 @@ impl Encoder {
         }
     }
 
-    /// Renders the begin of a transaction, if [`FeedFormat::carries_transactions`]. `table`: what boundaries go under.
+    /// Renders one end of a transaction, if [`FeedFormat::carries_transactions`]; the last one tells the number of its
+    /// records. `table`: what boundaries go under.
     ///
     /// # Errors
     /// As [`Encoder::append`].
-    pub(crate) fn append_begin(
+    pub(crate) fn append_boundary(
         &mut self,
         (gather, feed): (&mut Gather, usize),
-        table: TableKey,
+        (table, boundary): (TableKey, Boundary),
         origin: &ChangeOrigin,
     ) -> Result<(), TooLarge> {
         match self {
-            Self::DebeziumJson(encoder) => encoder.encode_begin(origin, &mut |record| {
-                gather.count_control();
-                gather.append((feed, Some(table)), origin.commit_time_ms(), record)
-            }),
-            Self::DtsAvro(_) => Ok(()),
-        }
-    }
-
-    /// Likewise its end, with the number of its records.
-    ///
-    /// # Errors
-    /// As [`Encoder::append`].
-    pub(crate) fn append_end(
-        &mut self,
-        (gather, feed): (&mut Gather, usize),
-        table: TableKey,
-        origin: &ChangeOrigin,
-    ) -> Result<(), TooLarge> {
-        match self {
-            Self::DebeziumJson(encoder) => encoder.encode_end(origin, &mut |record| {
-                gather.count_control();
-                gather.append((feed, Some(table)), origin.commit_time_ms(), record)
-            }),
+            Self::DebeziumJson(encoder) => {
+                encoder.encode_boundary(boundary, origin, &mut |record| {
+                    gather.count_control();
+                    gather.append((feed, Some(table)), origin.commit_time_ms(), record)
+                })
+            }
             Self::DtsAvro(_) => Ok(()),
         }
     }

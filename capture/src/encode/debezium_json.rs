@@ -24,7 +24,7 @@ mod template;
 mod tests;
 
 use super::json::{JsonBuffer, TooLarge};
-use super::{Encoded, Oddities, Preset, Sink, SourceNames};
+use super::{Boundary, Encoded, Oddities, Preset, Sink, SourceNames};
 use crate::event::{ChangeOrigin, LogicalMessage, Row, RowChange};
 use crate::limits::SCRATCH_BYTES;
 use crate::table::{Table, TableKey};
@@ -171,22 +171,18 @@ impl DebeziumJson {
         }
     }
 
-    pub(crate) fn encode_begin(
+    pub(crate) fn encode_boundary(
         &mut self,
+        boundary: Boundary,
         origin: &ChangeOrigin,
         sink: &mut Sink<'_>,
     ) -> Result<(), TooLarge> {
         let schemas = writes_schemas(self.preset);
-        debezium::transactions::encode_begin(&mut self.scratch, schemas, origin, sink)
-    }
-
-    pub(crate) fn encode_end(
-        &mut self,
-        origin: &ChangeOrigin,
-        sink: &mut Sink<'_>,
-    ) -> Result<(), TooLarge> {
-        let schemas = writes_schemas(self.preset);
-        debezium::transactions::encode_end(&mut self.scratch, schemas, origin, sink)
+        let encode = match boundary {
+            Boundary::Begin => debezium::transactions::encode_begin,
+            Boundary::End => debezium::transactions::encode_end,
+        };
+        encode(&mut self.scratch, schemas, origin, sink)
     }
 
     pub(crate) fn writes_truncates(&self) -> bool {

@@ -45,14 +45,13 @@ pub use large::LargeRecord;
 
 use std::sync::Arc;
 
-use crate::encode::{Encoder, FeedFormat, SourceNames};
+use crate::encode::{Boundary, Encoder, FeedFormat, SourceNames};
 use crate::event::{ChangeOrigin, Operation};
 use crate::filter::{ColumnFilter, TableFilter};
 use crate::group::gather::Gather;
 use crate::limits::{CaptureLimits, Oversize, PREPARED_BYTES};
 use crate::postgres::pgoutput::{self, Message};
 use crate::table::{Table, TableKey};
-use boundaries::Boundary;
 use error::out_of_place;
 use handover::Handover;
 use horizon::Horizon;

@@ -4,15 +4,9 @@
 
 use super::Assembler;
 use super::error::{AssembleError, record_too_large};
+use crate::encode::Boundary;
 use crate::event::ChangeOrigin;
 use crate::table::Table;
-
-/// Which end of a transaction.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Boundary {
-    Begin,
-    End,
-}
 
 impl Assembler {
     /// Renders a boundary of the open transaction for every feed that carries boundaries; its key is told before it.
@@ -36,10 +30,7 @@ impl Assembler {
                 continue;
             }
             let lane = (&mut *gather, feed);
-            let encoded = match boundary {
-                Boundary::Begin => encoder.append_begin(lane, key, origin),
-                Boundary::End => encoder.append_end(lane, key, origin),
-            };
+            let encoded = encoder.append_boundary(lane, (key, boundary), origin);
             encoded.map_err(|record| {
                 let table = Table::of_transactions(key);
                 record_too_large(&table, origin, record.bytes, self.record_bytes_max)

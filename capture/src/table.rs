@@ -2,8 +2,9 @@
 
 use crate::value::ColumnType;
 
-/// Names a table inside one run of a source. Dense from 0, never reused while the process lives. Every change
-/// of a table's definition keeps its key; a table dropped and made anew (other relation id) has a new one.
+/// Names a table inside one run of a source, by its schema and name. Dense from 0, never reused while the process lives.
+/// Every change of a table's columns keeps its key, and so does a table dropped and made anew under its name; a table
+/// that is renamed has another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableKey(pub u32);
 

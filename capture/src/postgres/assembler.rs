@@ -29,6 +29,7 @@ mod handover;
 mod horizon;
 mod large;
 mod messages;
+mod names;
 mod oversize;
 mod primary_key;
 mod relations;

@@ -23,6 +23,8 @@ pub(super) struct Handover {
     timeline: u32,
     /// Everything up to here was assembled: the last transaction's commit and end, or a keepalive's twice.
     assembled: (u64, u64),
+    /// Commit and end of the last transaction.
+    transaction: (u64, u64),
     handed_over_end_lsn: u64,
     /// When the last position was handed over; set to the first time that is known.
     handed_over_ms: Option<i64>,
@@ -47,6 +49,7 @@ impl Handover {
             system_id,
             timeline,
             assembled: (resume_end_lsn, resume_end_lsn),
+            transaction: (resume_end_lsn, resume_end_lsn),
             handed_over_end_lsn: resume_end_lsn,
             handed_over_ms: None,
             now_ms: 0,
@@ -73,7 +76,19 @@ impl Handover {
 
     pub(super) fn transaction_ended(&mut self, commit_lsn: u64, end_lsn: u64) {
         self.assembled = (commit_lsn, end_lsn);
+        self.transaction = self.assembled;
         self.tables.append(&mut self.open_tables);
+    }
+
+    /// Of what keepalives told, only what was handed over counts: the next server may be a standby that was promoted and
+    /// never had the rest, and then writes its own transactions there.
+    fn forget_keepalives(&mut self) {
+        let handed_over = (self.handed_over_end_lsn, self.handed_over_end_lsn);
+        self.assembled = if self.transaction.1 >= self.handed_over_end_lsn {
+            self.transaction
+        } else {
+            handed_over
+        };
     }
 
     /// A definition to hand over; `is_open`: it came inside the open transaction.
@@ -241,6 +256,7 @@ impl Assembler {
             self.abandon_streams();
         }
         self.horizon.forget();
+        self.handover.forget_keepalives();
         let open_tables = std::mem::take(&mut self.handover.open_tables);
         self.handover.tables.extend(open_tables);
         self.relations.connection_lost();
@@ -249,6 +265,12 @@ impl Assembler {
     /// End LSN up to which everything was handed over: where the next connection resumes.
     pub fn handed_over_end_lsn(&self) -> u64 {
         self.handover.handed_over_end_lsn
+    }
+
+    /// End LSN up to which everything was assembled, handed over or not. Between two connections that is the end of a
+    /// transaction, or a position that was handed over.
+    pub fn assembled_end_lsn(&self) -> u64 {
+        self.handover.assembled_end_lsn()
     }
 
     /// The timeline that the next positions carry, after the server moved to another one.

@@ -17,9 +17,9 @@
 //! agree about the primary key and no type is new.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::catalog::CatalogTable;
+use super::names::Names;
 use super::primary_key::mark_primary_key;
 use crate::filter::{ColumnFilter, TableFilter};
 use crate::limits::SENT_TYPES_MAX;
@@ -29,7 +29,7 @@ use crate::postgres::text;
 use crate::table::{Column, ReplicaIdentity, Table, TableKey, UniqueKey};
 use crate::value::{ColumnType, ValueForm};
 
-/// More relations than `CaptureLimits::relations_max`.
+/// More relations than `CaptureLimits::relations_max`, or more names of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooMany;
 
@@ -43,7 +43,7 @@ pub(super) struct Relations {
     list: Vec<Entry>,
     /// The last lookup: rows of a table come in runs.
     last: Option<(u32, usize)>,
-    next_table: u32,
+    names: Names,
     /// Of logical messages, once there was one.
     messages: Option<TableKey>,
     /// Of the transactions' boundaries, likewise.
@@ -67,10 +67,8 @@ struct KnownType {
 #[derive(Debug)]
 struct Entry {
     oid: u32,
-    /// Given when it is first captured or announced.
+    /// Of the name that it was resolved with last.
     key: Option<TableKey>,
-    /// Hash of the definition that was told last.
-    told: Option<u64>,
     catalog: Catalog,
     message: Received,
 }
@@ -100,7 +98,7 @@ struct Definition {
     message: Box<[u8]>,
     forms: Box<[ValueForm]>,
     binary: Box<[BinaryForm]>,
-    /// Whether `key` and `told` are up to date with it.
+    /// Whether the key is of its name, and its definition the one that counts for it.
     is_resolved: bool,
 }
 
@@ -142,7 +140,7 @@ impl Relations {
             by_oid: HashMap::new(),
             list: Vec::new(),
             last: None,
-            next_table: 0,
+            names: Names::default(),
             messages: None,
             transactions: None,
             sent_types: HashMap::new(),
@@ -156,7 +154,9 @@ impl Relations {
         relation: &pgoutput::Relation<'_>,
         message: &[u8],
     ) -> Result<(), TooMany> {
-        let received = if self.filter.matches(relation.schema, relation.name) {
+        let (schema, name) = (relation.schema, relation.name);
+        let received = if self.filter.matches(schema, name) {
+            self.check_names(schema, name)?;
             Received::Relation(Definition {
                 message: message.into(),
                 forms: Box::default(),
@@ -209,8 +209,8 @@ impl Relations {
         Ok(())
     }
 
-    /// Takes a table that the catalog shows. Returns its definition if the filter lets it through and none
-    /// was told before; where this connection sent a definition, that one counts and this one is ignored.
+    /// Takes a table that the catalog shows. Returns its definition if the filter lets it through and none of that
+    /// name was told before; where this connection sent a definition, that one counts and this one is ignored.
     pub(super) fn announce(
         &mut self,
         relation: u32,
@@ -221,21 +221,19 @@ impl Relations {
         if excluded || !matches!(entry.message, Received::Nothing) {
             return Ok(None);
         }
-        let is_told = entry.told.is_some();
         self.set_catalog(relation, Some(&info))?;
-        if is_told {
+        self.check_names(&info.schema, &info.name)?;
+        let key = self.names.key(&info.schema, &info.name);
+        if self.names.is_told(key) {
             return Ok(None);
         }
-        let key = self.next_key();
-        self.entry(relation)?.key = Some(key);
         let mut table = info.into_table(key, relation);
         for column in &mut table.columns {
             column.excluded = self
                 .columns
                 .excludes(&table.schema, &table.name, &column.name);
         }
-        let entry = self.entry(relation)?;
-        entry.is_news(&table);
+        self.names.is_news(&table);
         Ok(Some(table))
     }
 
@@ -244,7 +242,7 @@ impl Relations {
         if let Some(key) = self.messages {
             return (key, None);
         }
-        let key = self.next_key();
+        let key = self.names.unnamed();
         self.messages = Some(key);
         (key, Some(Table::of_messages(key)))
     }
@@ -254,15 +252,9 @@ impl Relations {
         if let Some(key) = self.transactions {
             return (key, None);
         }
-        let key = self.next_key();
+        let key = self.names.unnamed();
         self.transactions = Some(key);
         (key, Some(Table::of_transactions(key)))
-    }
-
-    fn next_key(&mut self) -> TableKey {
-        let key = TableKey(self.next_table);
-        self.next_table += 1;
-        key
     }
 
     /// What to do with a row of a relation.
@@ -282,13 +274,18 @@ impl Relations {
         }
     }
 
-    fn resolve_anew(&mut self, index: usize) -> Resolved {
-        let next_key = TableKey(self.next_table);
-        let entry = self.list.get_mut(index).expect("found by the caller");
-        if entry.key.is_none() {
-            entry.key = Some(next_key);
-            self.next_table += 1;
+    /// Whether a name may be given a key.
+    fn check_names(&self, schema: &str, name: &str) -> Result<(), TooMany> {
+        if self.names.len() >= self.relations_max && !self.names.knows(schema, name) {
+            return Err(TooMany);
         }
+        Ok(())
+    }
+
+    fn resolve_anew(&mut self, index: usize) -> Resolved {
+        let key = self.take_name(index);
+        let entry = self.list.get_mut(index).expect("found by the caller");
+        entry.key = Some(key);
         let table = self.table(index);
         let entry = self.list.get_mut(index).expect("found by the caller");
         if let Received::Relation(definition) = &mut entry.message {
@@ -297,12 +294,26 @@ impl Relations {
             definition.forms = forms.collect();
             definition.binary = table.columns.iter().map(BinaryForm::of).collect();
         }
-        let is_news = entry.is_news(&table);
+        let is_news = self.names.is_news(&table);
         Resolved::Anew {
             index,
             table,
             is_news,
         }
+    }
+
+    /// The key of the relation's name. A relation that had that name before has to be resolved again if it still has rows.
+    fn take_name(&mut self, index: usize) -> TableKey {
+        let Self { list, names, .. } = self;
+        let received = list.get(index).and_then(Entry::received);
+        let relation = received.expect("the caller found a definition");
+        let key = names.key(relation.schema, relation.name);
+        let before = self.names.hold(key, index);
+        let before = before.and_then(|before| self.list.get_mut(before));
+        if let Some(Received::Relation(definition)) = before.map(|entry| &mut entry.message) {
+            definition.is_resolved = false;
+        }
+        key
     }
 
     /// A resolved relation.
@@ -321,11 +332,8 @@ impl Relations {
     /// The definition of a resolved relation.
     pub(super) fn table(&self, index: usize) -> Table {
         let entry = self.list.get(index).expect("resolve gave the index");
-        let Received::Relation(definition) = &entry.message else {
+        let Some(relation) = entry.received() else {
             unreachable!("resolve gave the index of a relation with a definition");
-        };
-        let Ok(Message::Relation(relation)) = pgoutput::decode(&definition.message) else {
-            unreachable!("the message was decoded when it came");
         };
         let type_name = |oid| self.catalog_types.get(&oid).map_or("", |known| &known.name);
         let (schema, table) = (relation.schema, relation.name);
@@ -369,16 +377,8 @@ impl Relations {
 
     /// Schema and name, as this connection told them.
     pub(super) fn name(&self, relation: u32) -> Option<(String, String)> {
-        let entry = self
-            .by_oid
-            .get(&relation)
-            .and_then(|at| self.list.get(*at))?;
-        let Received::Relation(definition) = &entry.message else {
-            return None;
-        };
-        let Ok(Message::Relation(relation)) = pgoutput::decode(&definition.message) else {
-            unreachable!("the message was decoded when it came");
-        };
+        let entry = self.by_oid.get(&relation).and_then(|at| self.list.get(*at));
+        let relation = entry?.received()?;
         Some((relation.schema.to_owned(), relation.name.to_owned()))
     }
 
@@ -462,19 +462,20 @@ impl Entry {
         Self {
             oid,
             key: None,
-            told: None,
             catalog: Catalog::default(),
             message: Received::Nothing,
         }
     }
 
-    /// Whether the definition is another one than that told last; remembers it as told. Compared by hash:
-    /// keeping all of it for the comparison would double what a relation costs.
-    fn is_news(&mut self, table: &Table) -> bool {
-        let mut hasher = DefaultHasher::new();
-        table.hash(&mut hasher);
-        let hash = Some(hasher.finish());
-        std::mem::replace(&mut self.told, hash) != hash
+    /// What this connection sent, unless the filter excludes it.
+    fn received(&self) -> Option<pgoutput::Relation<'_>> {
+        let Received::Relation(definition) = &self.message else {
+            return None;
+        };
+        let Ok(Message::Relation(relation)) = pgoutput::decode(&definition.message) else {
+            unreachable!("the message was decoded when it came");
+        };
+        Some(relation)
     }
 }
 

@@ -149,3 +149,20 @@ fn a_server_that_names_too_many_relations_is_refused() {
         Err(AssembleError::TooManyRelations { limit: 10 })
     );
 }
+
+#[test]
+fn a_table_that_is_renamed_for_ever_is_refused_in_the_end() {
+    let mut limited = config();
+    limited.limits.relations_max = 10;
+    let mut harness = Harness::new(limited);
+    harness.push(&wire::begin(100, COMMIT_TIME_US, 1));
+    let mut renamed = |number| {
+        let name = format!("t{number}");
+        harness.push_at(0, &wire::relation(9, ("s", &name), b'd', &[]))?;
+        harness.push_at(1, &wire::insert(9, &[]))
+    };
+    assert!((0..10).all(|number| renamed(number).is_ok()));
+    let refused = renamed(10);
+    assert_eq!(refused, Err(AssembleError::TooManyRelations { limit: 10 }));
+    assert!(renamed(3).is_ok(), "a name that was known before");
+}

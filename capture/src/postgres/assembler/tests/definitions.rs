@@ -240,13 +240,25 @@ fn excluded_tables_are_never_told() {
     assert!(harness.log.tables.is_empty() && harness.log.batches == 0);
 }
 
+/// Table and row of each record, in the order of the topic.
+fn rows(harness: &Harness, key: u32) -> Vec<(String, i64)> {
+    let records = harness.log.records(key).iter();
+    let row = |record: &log::Record| {
+        let table = record.value["source"]["table"].as_str();
+        let id = record.value["after"]["id"].as_i64();
+        (table.expect("a name").to_owned(), id.expect("an id"))
+    };
+    records.map(row).collect()
+}
+
 #[test]
-fn a_renamed_table_keeps_its_key_and_is_told_again() {
+fn a_table_renamed_inside_a_group_has_its_later_rows_elsewhere() {
     let mut harness = harness_with_orders(b'd');
     harness.transaction(100, &[order("1", "a")]);
     let columns = [(1, "id", INT4, -1), (0, "note", TEXT, -1)];
     let renamed = wire::relation(ORDERS, ("archive", "old_orders"), b'd', &columns);
     harness.transaction(200, &[renamed, order("2", "b")]);
+    harness.transaction(300, &[orders(b'd'), order("3", "c")]);
     harness.take_all();
     let names: Vec<_> = harness
         .log
@@ -254,9 +266,80 @@ fn a_renamed_table_keeps_its_key_and_is_told_again() {
         .iter()
         .map(|t| (t.name.as_str(), t.key.0))
         .collect();
-    assert_eq!(names, [("orders", 0), ("old_orders", 0)]);
-    assert_eq!(
-        harness.log.records(0)[1].value["source"]["table"],
-        "old_orders"
-    );
+    assert_eq!(names, [("orders", 0), ("old_orders", 1)]);
+    assert_eq!(harness.log.commits.len(), 1, "one group");
+    let (old, new) = ("orders".to_owned(), "old_orders".to_owned());
+    assert_eq!(rows(&harness, 0), [(old.clone(), 1), (old, 3)]);
+    assert_eq!(rows(&harness, 1), [(new, 2)]);
+}
+
+#[test]
+fn tables_that_change_names_with_each_other_change_their_topics_too() {
+    const OTHER: u32 = 9;
+    let mut harness = harness_with_orders(b'd');
+    let other = |name| wire::relation(OTHER, ("public", name), b'd', &[(1, "id", INT4, -1)]);
+    let columns = [(1, "id", INT4, -1), (0, "note", TEXT, -1)];
+    let retired = wire::relation(ORDERS, ("public", "orders_old"), b'd', &columns);
+    let row = |id| wire::insert(OTHER, &[Sent::Text(id)]);
+    harness.transaction(100, &[order("1", "a"), other("orders_new"), row("10")]);
+    let swapped = [retired, other("orders"), row("11"), order("2", "b")];
+    harness.transaction(200, &swapped);
+    harness.transaction(300, &[row("12")]);
+    harness.take_all();
+    let table = |name: &str, ids: &[i64]| -> Vec<(String, i64)> {
+        ids.iter().map(|id| (name.to_owned(), *id)).collect()
+    };
+    assert_eq!(rows(&harness, 0), table("orders", &[1, 11, 12]));
+    assert_eq!(rows(&harness, 1), table("orders_new", &[10]));
+    assert_eq!(rows(&harness, 2), table("orders_old", &[2]));
+}
+
+#[test]
+fn a_table_made_anew_under_its_name_goes_on_behind_the_old_one() {
+    const ANEW: u32 = 9;
+    let mut limited = config();
+    // Each row fills a batch.
+    limited.limits.batch_bytes = 200;
+    let mut harness = Harness::new(limited);
+    harness.push(&orders(b'd'));
+    harness.transaction(100, &[order("1", "a")]);
+    let anew = wire::relation(ANEW, ("public", "orders"), b'd', &[(1, "id", INT4, -1)]);
+    let row = |id| wire::insert(ANEW, &[Sent::Text(id)]);
+    harness.transaction(200, &[anew, row("2"), row("3")]);
+    // Only a server that lies sends a row of the old one now: it is still read by its own definition.
+    harness.transaction(300, &[order("4", "d"), row("5")]);
+    harness.take_all();
+    let ids: Vec<i64> = rows(&harness, 0).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, [1, 2, 3, 4, 5]);
+    let records = harness.log.records(0).iter();
+    let has_note = |record: &log::Record| record.value["after"].get("note").is_some();
+    let notes: Vec<bool> = records.map(has_note).collect();
+    assert_eq!(notes, [true, false, false, true, false]);
+    let relations: Vec<u32> = harness.log.tables.iter().map(|t| t.relation).collect();
+    assert_eq!(relations[..2], [ORDERS, ANEW]);
+}
+
+#[test]
+fn an_announced_table_that_was_renamed_is_announced_under_its_new_name() {
+    let mut harness = Harness::new(config());
+    let announce = |harness: &mut Harness, name| {
+        let table = catalog_table(name, &[("id", Some(0)), ("note", None)]);
+        harness
+            .assembler
+            .announce(ORDERS, table)
+            .expect("few relations");
+    };
+    announce(&mut harness, "orders");
+    harness.push(&orders(b'd'));
+    harness.transaction(100, &[order("1", "a")]);
+    harness.assembler.connection_lost();
+    announce(&mut harness, "retired");
+    announce(&mut harness, "retired");
+    // What was written before the renaming comes under the name of then.
+    harness.push(&orders(b'd'));
+    harness.transaction(200, &[order("2", "b")]);
+    harness.take_all();
+    let names: Vec<_> = harness.log.tables.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["orders", "retired"]);
+    assert_eq!(rows(&harness, 0).len(), 2);
 }

@@ -270,3 +270,29 @@ impl Harness {
         self.push(&wire::commit(lsn, end_lsn, COMMIT_TIME_US));
     }
 }
+
+#[test]
+fn what_a_keepalive_told_of_a_server_that_is_gone_hides_nothing_of_the_next_one() {
+    let mut harness = harness_with_orders(b'd');
+    harness.transaction(100, &[order("1", "a")]);
+    harness.take_all();
+    // Further than the standby that is promoted has it, and not recorded yet.
+    harness.assembler.keepalive(900, NOW_MS);
+    harness.assembler.connection_lost();
+    assert_eq!(harness.assembler.assembled_end_lsn(), 108);
+    harness.push(&orders(b'd'));
+    harness.transaction(300, &[order("2", "b")]);
+    harness.take_all();
+    assert_eq!(harness.log.records(0).len(), 2);
+    // Once it is recorded it counts as captured: whoever goes on from there has to compare it.
+    harness.assembler.keepalive(900, NOW_MS + 60_000);
+    harness.take_all();
+    harness.assembler.connection_lost();
+    assert_eq!(harness.assembler.assembled_end_lsn(), 900);
+    // So does a transaction that waits for the log.
+    harness.push(&orders(b'd'));
+    harness.transaction(1_000, &[order("3", "c")]);
+    harness.assembler.connection_lost();
+    assert_eq!(harness.assembler.handed_over_end_lsn(), 900);
+    assert_eq!(harness.assembler.assembled_end_lsn(), 1_008);
+}

@@ -36,7 +36,7 @@ mod tls;
 pub mod url;
 pub mod wal;
 
-pub use password::PasswordSources;
+pub use password::{PasswordReader, PasswordSources};
 pub use source::{Confirmer, Source, SourceConfig};
 pub use state::SourceState;
 pub use status::{ServerInfo, SourceStatus, TableStatus};

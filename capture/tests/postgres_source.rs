@@ -11,6 +11,8 @@
 mod checks;
 #[path = "postgres/debezium.rs"]
 mod debezium;
+#[path = "postgres/failover.rs"]
+mod failover;
 #[path = "postgres/hostile.rs"]
 mod hostile;
 #[path = "postgres/login.rs"]
@@ -21,12 +23,16 @@ mod publications;
 mod reader;
 #[path = "postgres/refusals.rs"]
 mod refusals;
+#[path = "postgres/schemas.rs"]
+mod schemas;
 #[path = "postgres/server.rs"]
 mod server;
 #[path = "postgres/slots.rs"]
 mod slots;
 #[path = "postgres/stream.rs"]
 mod stream;
+#[path = "postgres/transactions.rs"]
+mod transactions;
 #[path = "postgres/types.rs"]
 mod types;
 

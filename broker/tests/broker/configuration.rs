@@ -97,6 +97,28 @@ fn a_whole_file_is_understood() {
 }
 
 #[test]
+fn a_password_file_is_read_again_for_each_login() {
+    let mut password = NamedTempFile::new().unwrap();
+    password.write_all(b"first\n").unwrap();
+    let text = WHOLE.replace(
+        "password = { env = \"HEADWATER_TEST_UNSET\" }",
+        &format!("password = {{ file = {:?} }}", password.path()),
+    );
+    let loaded = file::load(file_with(&text).path()).unwrap().broker;
+    let SourceConfig::Postgres(source) = &loaded.instances[0].source else {
+        panic!("the source is a PostgreSQL database");
+    };
+    let present = || source.url.present_password();
+    assert_eq!(present(), Ok(Some(Password::new("first"))));
+    std::fs::write(password.path(), "second\n").unwrap();
+    assert_eq!(present(), Ok(Some(Password::new("second"))));
+    let path = password.path().display().to_string();
+    drop(password);
+    let told = source.url.present_password().unwrap_err();
+    assert!(told.contains(&path), "{told}");
+}
+
+#[test]
 fn a_stream_for_dts_has_the_instances_name_as_its_topic() {
     let with = |feed: &str| {
         let text = WHOLE.replace(

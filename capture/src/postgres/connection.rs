@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 
-use super::error::{ConnectionError, SqlState, TlsError};
+use super::error::{ConnectionError, LoginError, SqlState, TlsError};
 use super::handshake::{Answer, Credentials, Login};
 use super::message::{
     Frame, LOGIN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, ReceiveBuffer, ServerMessage,
@@ -132,7 +132,7 @@ impl Connection {
         let limit = url.connect_timeout;
         let mut credentials = Credentials {
             user: url.user.clone(),
-            password: url.password.clone(),
+            password: url.present_password().map_err(LoginError::Password)?,
             channel_binding: url.tls.channel_binding,
             verified: false,
             end_point: None,

@@ -201,6 +201,9 @@ pub enum LoginError {
     /// The server wants a password and there is none.
     #[error("the server asks for a password and none was given")]
     NoPassword,
+    /// The password is to be read anew and cannot be.
+    #[error("{0}")]
+    Password(String),
     /// The server wants the password in clear and the connection is not verified TLS.
     #[error("the server asks for the password in clear, and the connection is not verified TLS")]
     ClearPassword,
@@ -351,6 +354,7 @@ impl Failure {
     fn from_login(error: &LoginError, names: &Names) -> Self {
         let Names { server, user, .. } = names;
         let fix = match error {
+            LoginError::Password(_) => "mend it: it is read again at each attempt",
             LoginError::NoPassword => "give it by PGPASSWORD, a password file, or the source's URL",
             LoginError::ClearPassword => {
                 "use sslmode=verify-full, or scram-sha-256 in the server's pg_hba.conf"

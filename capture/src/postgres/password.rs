@@ -3,9 +3,14 @@
 //! File format, one entry a line, the first that fits wins, `*` fits all, `\` escapes `:` and `\`:
 //! `hostname:port:database:username:password`. As libpq, a file that others may read is not used.
 //! Manual: "The Password File".
+//!
+//! A file is read again at each login ([`PasswordReader`]): a password that was changed at the server is mended by changing
+//! it there.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::url::{Host, Password, SourceUrl};
 
@@ -22,13 +27,47 @@ pub struct PasswordSources {
     pub file: Option<PathBuf>,
 }
 
-impl std::fmt::Debug for PasswordSources {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for PasswordSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PasswordSources")
             .field("file", &self.file)
             .finish_non_exhaustive()
     }
 }
+
+/// Reads a password anew, at each login. Blocks for as long as a small file takes.
+#[derive(Clone)]
+pub struct PasswordReader(Arc<dyn Fn() -> Result<Password, String> + Send + Sync>);
+
+impl PasswordReader {
+    /// `read` gives the present password, or one line that says why there is none.
+    pub fn new(read: impl Fn() -> Result<Password, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The present password.
+    ///
+    /// # Errors
+    /// One line: why there is none.
+    pub fn read(&self) -> Result<Password, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for PasswordReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordReader")
+    }
+}
+
+/// The same one.
+impl PartialEq for PasswordReader {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for PasswordReader {}
 
 /// A password file that exists and cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,10 +124,29 @@ impl PasswordSources {
             return Ok(url);
         };
         Ok(match find(&text, &url) {
-            Some(password) => url.with_password(Password::new(password)),
+            Some(password) => {
+                let reader = again(path.clone(), url.clone());
+                url.with_password(Password::new(password))
+                    .with_password_reader(reader)
+            }
             None => url,
         })
     }
+}
+
+/// Looks the entry up again.
+fn again(path: PathBuf, url: SourceUrl) -> PasswordReader {
+    PasswordReader::new(move || {
+        let text = read(&path).map_err(|error| error.to_string())?;
+        let password = text.and_then(|text| find(&text, &url));
+        let none = || {
+            format!(
+                "password file {} has no entry for it any more",
+                path.display()
+            )
+        };
+        password.map(Password::new).ok_or_else(none)
+    })
 }
 
 /// The file's text; `None` if there is no such file.

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::password::PasswordReader;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 /// PostgreSQL's port.
@@ -45,6 +46,8 @@ pub struct SourceUrl {
     pub user: String,
     /// Its password, if known.
     pub password: Option<Password>,
+    /// Where the password is read anew for each login, if it may change there.
+    pub password_reader: Option<PasswordReader>,
     /// Database to read.
     pub database: String,
     /// How the connection is protected.
@@ -204,7 +207,26 @@ impl SourceUrl {
     #[must_use]
     pub fn with_password(mut self, password: Password) -> Self {
         self.password = Some(password);
+        self.password_reader = None;
         self
+    }
+
+    /// The same with a password that is read anew for each login.
+    #[must_use]
+    pub fn with_password_reader(mut self, reader: PasswordReader) -> Self {
+        self.password_reader = Some(reader);
+        self
+    }
+
+    /// The password for a login that begins now.
+    ///
+    /// # Errors
+    /// One line: why it cannot be read.
+    pub fn present_password(&self) -> Result<Option<Password>, String> {
+        match &self.password_reader {
+            Some(reader) => reader.read().map(Some),
+            None => Ok(self.password.clone()),
+        }
     }
 
     /// The URL without its password, to be shown.
@@ -360,6 +382,7 @@ impl Parts {
             host,
             port: self.port.unwrap_or(PORT),
             password: self.password,
+            password_reader: None,
             database: self.database.unwrap_or_else(|| user.clone()),
             user,
             tls: TlsSettings {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use headwater_capture::postgres::connection::{Connection, Purpose};
 use headwater_capture::postgres::error::ConnectionError;
-use headwater_capture::postgres::{SourceUrl, SslMode};
+use headwater_capture::postgres::{PasswordReader, PasswordSources, SourceUrl, SslMode};
 use tempfile::TempDir;
 
 use crate::ORDERS;
@@ -87,10 +87,23 @@ async fn a_refused_login_is_a_state_with_its_fix() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_mended_is_found_without_a_restart() {
+async fn a_password_that_is_mended_in_its_file_is_found_without_a_restart() {
     let server = Server::start_with_hba(PASSWORDS, &[]).await;
     server.sql(ROLES).await;
-    let mut reader = Reader::running(config(server.url("scram:pass:word"))).await;
+    server.sql(ORDERS).await;
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("pgpass");
+    let write = |entry: &str| {
+        fs::write(&file, entry).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write("*:*:*:scram:pass\\:word\n");
+    let sources = PasswordSources {
+        password: None,
+        file: Some(file.clone()),
+    };
+    let url = sources.complete(server.url("scram")).unwrap();
+    let mut reader = Reader::running(config(url)).await;
     server.sql("ALTER ROLE scram PASSWORD 'other'").await;
     server
         .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'scram'")
@@ -98,10 +111,37 @@ async fn a_password_that_is_mended_is_found_without_a_restart() {
     reader
         .until("refused", |reader| reader.state() == "source_refused")
         .await;
-    server.sql("ALTER ROLE scram PASSWORD 'pass:word'").await;
+    let told = reader.told();
+    assert!(
+        told.contains("refused the password of user \"scram\""),
+        "{told}"
+    );
+    write("*:*:*:scram:other\n");
+    server.sql("INSERT INTO orders VALUES (1)").await;
     reader
-        .until("running", |reader| reader.state() == "running")
+        .until("what was written meanwhile", |reader| {
+            reader.state() == "running" && reader.ids() == [1]
+        })
         .await;
+}
+
+#[tokio::test]
+async fn a_password_that_cannot_be_read_again_is_told_with_its_place() {
+    let server = Server::start_with_hba(PASSWORDS, &[]).await;
+    server.sql(ROLES).await;
+    let url = server
+        .url("scram")
+        .with_password_reader(PasswordReader::new(|| {
+            Err("password file /run/secret is gone".to_owned())
+        }));
+    let mut reader = Reader::start(config(url));
+    reader.end().await;
+    assert_eq!(reader.state(), "source_refused");
+    assert!(
+        reader.told().contains("/run/secret is gone"),
+        "{}",
+        reader.told()
+    );
 }
 
 /// Keys and certificates made by openssl, readable by the server.

@@ -18,6 +18,8 @@ use headwater_capture::postgres::{SourceUrl, url::Password};
 use tempfile::TempDir;
 
 const TRUST: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
+/// For standbys.
+const REPLICATION: &str = "host replication all 127.0.0.1/32 trust\n";
 /// Held while the cluster fresh from initdb is made, which is kept between runs.
 static TEMPLATE: Mutex<()> = Mutex::new(());
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
@@ -55,20 +57,54 @@ impl Server {
         Self::start_version(version, TRUST, &[]).await
     }
 
-    async fn start_version(version: Version, hba: &str, settings: &[&str]) -> Self {
+    /// A primary that knows the standby [`Server::standby_of`] makes, and a database with these tables.
+    pub(crate) async fn start_primary(version: Version, settings: &[&str], tables: &str) -> Self {
+        let hba = format!("{TRUST}{REPLICATION}");
+        let server = Self::start_version(version, &hba, settings).await;
+        server.sql(tables).await;
+        let slot = "SELECT pg_create_physical_replication_slot('standby', true)";
+        server.sql(slot).await;
+        server
+    }
+
+    /// A standby that streams from a primary, which rests meanwhile: its cluster is copied.
+    pub(crate) async fn standby_of(primary: &mut Self, settings: &[&str]) -> Self {
+        primary.stop_fast();
+        let mut standby = Self::beside(primary.version, settings);
+        let from = primary.data();
+        run(Command::new("cp").arg("-a").arg(from).arg(standby.data()));
+        let signal = standby.data().join("standby.signal");
+        fs::write(&signal, "").unwrap();
+        hand_over(&signal);
+        primary.start_again().await;
+        let port = primary.port;
+        standby.settings.extend([
+            format!("primary_conninfo=host=127.0.0.1 port={port} user=postgres dbname=postgres"),
+            "primary_slot_name=standby".to_owned(),
+            "hot_standby_feedback=on".to_owned(),
+        ]);
+        standby.start_again().await;
+        standby
+    }
+
+    /// Nothing in it yet.
+    fn beside(version: Version, settings: &[&str]) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("headwater-capture-")
             .tempdir()
             .unwrap();
         hand_over(directory.path());
-        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
-        let mut server = Self {
+        Self {
             version,
             directory,
             port: free_port(),
-            settings,
+            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             process: None,
-        };
+        }
+    }
+
+    pub(crate) async fn start_version(version: Version, hba: &str, settings: &[&str]) -> Self {
+        let mut server = Self::beside(version, settings);
         let data = server.data();
         let template = template(version, server.directory.path());
         run(Command::new("cp").arg("-a").arg(template).arg(&data));
@@ -82,8 +118,15 @@ impl Server {
         server
     }
 
-    /// After [`Server::stop_fast`].
-    pub(crate) async fn start_again(&mut self) {
+    /// With settings that it does not start with: gives what it says.
+    pub(crate) fn refuses_to_start(&mut self) -> String {
+        self.spawn();
+        let status = self.process.take().unwrap().wait().unwrap();
+        assert!(!status.success(), "it ran: {}", self.log());
+        self.log()
+    }
+
+    fn spawn(&mut self) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -118,6 +161,11 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.process = Some(postgres.spawn().unwrap());
+    }
+
+    /// After [`Server::stop_fast`].
+    pub(crate) async fn start_again(&mut self) {
+        self.spawn();
         for _ in 0..200 {
             if Connection::connect(&self.admin("postgres"), "test", Purpose::Catalog)
                 .await
@@ -132,12 +180,26 @@ impl Server {
 
     /// As an operator does it. Returns when the server is gone.
     pub(crate) fn stop_fast(&mut self) {
+        self.stop_by("fast");
+    }
+
+    /// As a crash does it. Returns when the server is gone.
+    pub(crate) fn crash(&mut self) {
+        self.stop_by("immediate");
+    }
+
+    fn stop_by(&mut self, mode: &str) {
         run(program(self.version, "pg_ctl")
             .arg("stop")
             .arg("-D")
             .arg(self.data())
-            .args(["-m", "fast", "-t", "30"]));
+            .args(["-m", mode, "-t", "30"]));
         self.process.take().unwrap().wait().unwrap();
+    }
+
+    /// From the next start on, at the end of the command line, where it wins.
+    pub(crate) fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
     }
 
     pub(crate) fn log(&self) -> String {

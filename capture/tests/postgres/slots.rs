@@ -224,3 +224,57 @@ async fn a_lost_temporary_slot_is_not_replaced_silently() {
     assert_eq!(reader.state(), "needs_resync");
     assert!(reader.told().contains("--data"), "{}", reader.told());
 }
+
+#[tokio::test]
+async fn wal_level_turned_back_is_told_and_left_by_itself_when_it_is_mended() {
+    let mut server = Server::start(&[]).await;
+    server.sql(ORDERS).await;
+    let config = config(server.url("postgres"));
+    let mut reader = Reader::running(config.clone()).await;
+    server.sql("INSERT INTO orders VALUES (1)").await;
+    reader
+        .until("a row", |reader| reader.changes.len() == 1)
+        .await;
+    server.stop_fast();
+    server.set("wal_level=replica");
+    let said = server.refuses_to_start();
+    assert!(
+        said.contains("wal_level"),
+        "as long as the slot is there: {said}"
+    );
+    reader
+        .until("reconnecting", |reader| reader.state() == "reconnecting")
+        .await;
+    server.set("wal_level=logical");
+    server.start_again().await;
+    server.sql("INSERT INTO orders VALUES (2)").await;
+    reader
+        .until("what came behind", |reader| reader.ids() == [1, 2])
+        .await;
+    let (_, position) = reader.stop().await;
+
+    // Without the slot it starts, and what was captured so far does not make this final.
+    server
+        .sql("SELECT pg_drop_replication_slot('headwater_shop')")
+        .await;
+    server.stop_fast();
+    server.set("wal_level=replica");
+    server.start_again().await;
+    let mut reader = Reader::resume(config, position);
+    reader
+        .until("told", |reader| reader.state() == "source_misconfigured")
+        .await;
+    let told = reader.told();
+    for words in [
+        "wal_level is replica",
+        "ALTER SYSTEM SET wal_level = logical",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    server.stop_fast();
+    server.set("wal_level=logical");
+    server.start_again().await;
+    reader.end().await;
+    assert_eq!(reader.state(), "needs_resync", "{}", reader.told());
+    assert!(reader.told().contains("is missing"), "{}", reader.told());
+}

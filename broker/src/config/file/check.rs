@@ -6,7 +6,7 @@ use headwater_capture::{
     encode::{self, DebeziumOptions, FeedFormat, Preset},
     filter::{ColumnFilter, PatternError, TableFilter},
     limits::{Oversize, RECORD_BYTES_LEAST, RECORD_BYTES_MOST},
-    postgres::{SourceUrl, url::Password},
+    postgres::{PasswordReader, SourceUrl, url::Password},
 };
 use toml::Spanned;
 
@@ -261,7 +261,11 @@ impl Checker<'_> {
         }
         if let (Secrets::Read, Some(from)) = (self.secrets, &source.password) {
             let password = from.get_ref().read().map_err(|line| self.at(from, line))?;
-            url = url.with_password(Password::new(password));
+            let from = from.get_ref().clone();
+            let reader = PasswordReader::new(move || from.read().map(Password::new));
+            url = url
+                .with_password(Password::new(password))
+                .with_password_reader(reader);
         }
         let (heartbeat_interval, wal_warn_bytes) = self.watch(&source)?;
         Ok(SourceConfig::Postgres(Box::new(PostgresConfig {

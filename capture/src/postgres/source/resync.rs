@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 
-use super::session::{self, Opened};
+use super::session::{self, Known, Opened};
 use super::worker::{Ended, Shared, Wires};
 use super::{Confirmed, SourceConfig};
 use crate::postgres::connection::{Connection, Purpose};
@@ -127,7 +127,7 @@ async fn from_now(shared: &Shared) -> Result<Position, Failure> {
         drop_slot(shared, &mut catalog, &facts).await?;
     }
     catalog.close(CLOSE_LIMIT).await;
-    let mut opened = session::open_connections(shared, None, None).await?;
+    let mut opened = session::open_connections(shared, Known::default()).await?;
     let created = session::create_slot(shared, &mut opened).await;
     let end = created.map_err(|ended| match ended {
         Ended::Failed(failure) => failure,
@@ -181,7 +181,7 @@ async fn from_slot(
     if let Some(reason) = slot::invalidation(&row) {
         return Err(lost(format!("slot \"{slot}\" holds nothing: {reason}")));
     }
-    let mut opened = session::open_connections(shared, None, None).await?;
+    let mut opened = session::open_connections(shared, Known::default()).await?;
     let sql = "SELECT pg_catalog.pg_current_wal_lsn()";
     let rows = opened.catalog.query(sql, QUERY_LIMIT).await;
     let rows = rows.map_err(|error| shared.failure(&error))?;

@@ -58,14 +58,18 @@ pub(super) async fn open(
     progress: &mut Progress,
 ) -> Result<Ready, Ended> {
     let captured_end = progress.captured_end(handover.assembler.as_ref());
+    let known = Known {
+        server: progress.server,
+        end: progress.assembled_end(handover.assembler.as_ref()),
+    };
     let mut opened = tokio::select! {
         biased;
         () = shared.stopped() => return Err(Ended::Stopped),
         never = handover.serve() => match never {},
         // Boxed: the future of a whole login is large.
-        opened = Box::pin(open_connections(shared, progress.server, captured_end)) => opened?,
+        opened = Box::pin(open_connections(shared, known)) => opened?,
     };
-    let start = open_slot(shared, &mut opened, captured_end, progress.walsender_pid).await?;
+    let start = open_slot(shared, &mut opened, (captured_end, &*progress)).await?;
     let Opened {
         mut replication,
         catalog,
@@ -75,6 +79,15 @@ pub(super) async fn open(
         tables,
     } = opened;
     prepare_assembler(shared, handover, (&identity, &facts, start), tables)?;
+    if let Some(Promoted { before, now }) = was_promoted(progress.server, &identity) {
+        let instance = &shared.names.instance;
+        tracing::info!(
+            instance,
+            before,
+            now,
+            "the server was promoted to another timeline: capture goes on"
+        );
+    }
     progress.server = Some((identity.system_id, identity.timeline));
     progress.walsender_pid = Some(replication.backend_pid());
     let publications = publication::names_of(layout, &shared.names.publication);
@@ -101,33 +114,31 @@ pub(super) async fn open(
     })
 }
 
-pub(super) async fn open_connections(
-    shared: &Shared,
-    known_server: Option<(u64, u32)>,
-    captured_end: Option<u64>,
-) -> Result<Opened, Failure> {
+/// What is captured so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known {
+    /// System and timeline that it is of.
+    server: Option<(u64, u32)>,
+    /// Up to where; `None`: nothing is.
+    end: Option<u64>,
+}
+
+pub(super) async fn open_connections(shared: &Shared, known: Known) -> Result<Opened, Failure> {
     let failure = |error: ConnectionError| shared.failure(&error);
     publication::check_name(&shared.names.publication)?;
     let mut catalog = connect(shared, Purpose::Catalog).await?;
     let facts = ServerFacts::ask(&mut catalog).await.map_err(failure)?;
-    facts.check(&shared.names)?;
+    check_facts(&facts, known, &shared.names)?;
     look_round(shared, &mut catalog).await?;
     let slot = find_slot(shared, &mut catalog, &facts).await?;
-    let has_history = captured_end.is_some() || slot.is_some();
-    let layout =
-        open_publications(shared, &mut catalog, &facts, (has_history, captured_end)).await?;
+    let has_history = known.end.is_some() || slot.is_some();
+    let layout = open_publications(shared, &mut catalog, &facts, (has_history, known.end)).await?;
     let tables = catalog::refresh(shared, &mut catalog)
         .await
         .map_err(failure)?;
     let mut replication = connect(shared, Purpose::Replication).await?;
     let identity = Identity::ask(&mut replication).await.map_err(failure)?;
-    check_identity(
-        shared,
-        &mut replication,
-        &identity,
-        (known_server, captured_end),
-    )
-    .await?;
+    check_identity(shared, &mut replication, &identity, known).await?;
     let server = ServerInfo {
         version: facts.version.clone(),
         system_id: identity.system_id,
@@ -233,14 +244,25 @@ async fn create_publications(
     }
 }
 
+/// A standby where changes were captured before is a failover under way: its promotion ends that, not a person.
+fn check_facts(facts: &ServerFacts, known: Known, names: &Names) -> Result<(), Failure> {
+    if known.end.is_some() && facts.is_standby() {
+        let server = &names.server;
+        return Err(Failure::retry(format!(
+            "{server} is a standby: it is promoted, or the address leads to the primary again, or the source's URL has to name it"
+        )));
+    }
+    facts.check(names)
+}
+
 /// The server that the stored position is of; perhaps promoted since, if nothing of ours was left behind.
 async fn check_identity(
     shared: &Shared,
     replication: &mut Connection,
     identity: &Identity,
-    (known, captured_end): (Option<(u64, u32)>, Option<u64>),
+    known: Known,
 ) -> Result<(), Failure> {
-    let (Some((system_id, timeline)), Some(end)) = (known, captured_end) else {
+    let (Some((system_id, timeline)), Some(end)) = (known.server, known.end) else {
         return Ok(());
     };
     let server = &shared.names.server;
@@ -286,26 +308,47 @@ async fn check_identity(
 async fn open_slot(
     shared: &Shared,
     opened: &mut Opened,
-    captured_end: Option<u64>,
-    last_walsender: Option<i32>,
+    (captured_end, progress): (Option<u64>, &Progress),
 ) -> Result<u64, Ended> {
     let names = &shared.names;
     let row = find_slot(shared, &mut opened.catalog, &opened.facts).await?;
-    match slot::plan(
-        row.as_ref(),
-        captured_end,
-        shared.config.slot_temporary,
-        names,
-    )? {
+    let temporary = shared.config.slot_temporary;
+    let plan = slot::plan(row.as_ref(), captured_end, temporary, names).map_err(|failure| {
+        let promoted = was_promoted(progress.server, &opened.identity);
+        match promoted.filter(|_| row.is_none() && !temporary) {
+            Some(Promoted { before, now }) => Failure {
+                reason: format!(
+                    "{}: {} was promoted (timeline {before} to {now}), and standbys are given the slot with failover_slot \
+                     only (PostgreSQL 17 and later)",
+                    failure.reason, names.server
+                ),
+                ..failure
+            },
+            None => failure,
+        }
+    });
+    match plan? {
         SlotPlan::StartAt(lsn) => Ok(lsn),
         SlotPlan::Create => create_slot(shared, opened).await,
         SlotPlan::Busy { pid } => {
-            if Some(pid) == last_walsender {
+            if Some(pid) == progress.walsender_pid {
                 end_ghost(shared, &mut opened.catalog, pid).await;
             }
             Err(Failure::retry(format!("slot \"{}\" is active for PID {pid}", names.slot)).into())
         }
     }
+}
+
+/// A standby that became the primary since changes were captured.
+struct Promoted {
+    before: u32,
+    now: u32,
+}
+
+fn was_promoted(known: Option<(u64, u32)>, identity: &Identity) -> Option<Promoted> {
+    let (system_id, before) = known?;
+    let now = identity.timeline;
+    (system_id == identity.system_id && before < now).then_some(Promoted { before, now })
 }
 
 /// Our own last walsender has not noticed that its connection is gone. Nobody else's is touched.

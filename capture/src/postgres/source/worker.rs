@@ -233,7 +233,14 @@ impl Progress {
         }
     }
 
-    /// Up to where changes are captured; `None` before any.
+    /// Up to where changes are captured, handed over or not; `None` before any. Between two sessions.
+    pub(super) fn assembled_end(&self, assembler: Option<&Assembler>) -> Option<u64> {
+        assembler
+            .map(Assembler::assembled_end_lsn)
+            .or(self.stored_end)
+    }
+
+    /// Up to where changes are handed over; `None` before any.
     pub(super) fn captured_end(&self, assembler: Option<&Assembler>) -> Option<u64> {
         assembler
             .map(Assembler::handed_over_end_lsn)

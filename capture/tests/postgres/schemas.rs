@@ -1,0 +1,375 @@
+//! Schemas that change: under rows that wait to be read, and while they are read. Each row is decoded with the schema in
+//! force at its position, and stands where its table's name of then says.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::ORDERS;
+use crate::reader::{Reader, config};
+use crate::server::{Server, Version};
+
+/// `schema.table` and the new row (of a delete the old one) of each record, each table's in order; the order between
+/// tables is not the log's to keep. Each record stands under the name that it tells.
+fn rows(reader: &Reader) -> Vec<(String, Value)> {
+    let records = reader.raw.as_ref().unwrap().iter();
+    let row = |record: &crate::reader::Raw| {
+        let mut value: Value = serde_json::from_str(record.value.as_deref().unwrap()).unwrap();
+        assert_eq!(value["source"]["schema"], record.schema, "{record:?}");
+        assert_eq!(value["source"]["table"], record.table, "{record:?}");
+        let side = if value["op"] == "d" {
+            "before"
+        } else {
+            "after"
+        };
+        let name = format!("{}.{}", record.schema, record.table);
+        (name, value[side].take())
+    };
+    let mut rows: Vec<_> = records.map(row).collect();
+    rows.sort_by_key(|(table, _)| table.clone());
+    rows
+}
+
+fn keeping_all(mut reader: Reader) -> Reader {
+    reader.raw = Some(Vec::new());
+    reader
+}
+
+const TABLES: &str = "
+    CREATE SCHEMA attic;
+    CREATE TABLE t (id int PRIMARY KEY, a int, b text);
+    CREATE TABLE old (id int PRIMARY KEY, x text);
+    CREATE TABLE new (id int PRIMARY KEY, y int);
+    CREATE TABLE gone (id int PRIMARY KEY, v int);
+    CREATE TABLE whole (id int PRIMARY KEY, v text); ALTER TABLE whole REPLICA IDENTITY FULL";
+
+/// What is done while nobody reads, and the row that it is to give.
+type Step = (&'static str, Option<(&'static str, Value)>);
+
+fn history() -> Vec<Step> {
+    let row = |table, row| Some((table, row));
+    vec![
+        (
+            "INSERT INTO t VALUES (1, 10, 'x')",
+            row("public.t", json!({"id": 1, "a": 10, "b": "x"})),
+        ),
+        ("ALTER TABLE t ADD COLUMN c int DEFAULT 7", None),
+        (
+            "UPDATE t SET a = 11",
+            row("public.t", json!({"id": 1, "a": 11, "b": "x", "c": 7})),
+        ),
+        ("ALTER TABLE t RENAME COLUMN b TO label", None),
+        (
+            "INSERT INTO t VALUES (2, 20, 'y', 8)",
+            row("public.t", json!({"id": 2, "a": 20, "label": "y", "c": 8})),
+        ),
+        (
+            "ALTER TABLE t ALTER COLUMN a TYPE text USING a || '!'",
+            None,
+        ),
+        (
+            "INSERT INTO t VALUES (3, '30', 'z', 9)",
+            row(
+                "public.t",
+                json!({"id": 3, "a": "30", "label": "z", "c": 9}),
+            ),
+        ),
+        ("ALTER TABLE t DROP COLUMN c", None),
+        (
+            "INSERT INTO t VALUES (4, '40', 'w'); ALTER TABLE t ADD COLUMN d date",
+            row("public.t", json!({"id": 4, "a": "40", "label": "w"})),
+        ),
+        ("ALTER TABLE t RENAME TO t2", None),
+        (
+            "INSERT INTO t2 VALUES (5, '50', 'v', '2026-01-02')",
+            row(
+                "public.t2",
+                json!({"id": 5, "a": "50", "label": "v", "d": "2026-01-02"}),
+            ),
+        ),
+        ("ALTER TABLE t2 SET SCHEMA attic", None),
+        ("ALTER TABLE attic.t2 RENAME COLUMN id TO number", None),
+        (
+            "UPDATE attic.t2 SET a = '51' WHERE number = 5",
+            row(
+                "attic.t2",
+                json!({"number": 5, "a": "51", "label": "v", "d": "2026-01-02"}),
+            ),
+        ),
+        // The usual way to put another table in the place of one.
+        (
+            "INSERT INTO old VALUES (1, 'old')",
+            row("public.old", json!({"id": 1, "x": "old"})),
+        ),
+        (
+            "INSERT INTO new VALUES (2, 2)",
+            row("public.new", json!({"id": 2, "y": 2})),
+        ),
+        (
+            "ALTER TABLE old RENAME TO retired; ALTER TABLE new RENAME TO old; \
+             ALTER TABLE retired RENAME TO new; INSERT INTO old VALUES (3, 3)",
+            row("public.old", json!({"id": 3, "y": 3})),
+        ),
+        (
+            "INSERT INTO new VALUES (4, 'old')",
+            row("public.new", json!({"id": 4, "x": "old"})),
+        ),
+        (
+            "INSERT INTO old VALUES (5, 5)",
+            row("public.old", json!({"id": 5, "y": 5})),
+        ),
+        // A change of the schema that is taken back with its rows.
+        (
+            "BEGIN; SAVEPOINT s; ALTER TABLE old ADD COLUMN z int; INSERT INTO old VALUES (6, 6, 6); \
+             ROLLBACK TO s; INSERT INTO old VALUES (7, 7); COMMIT",
+            row("public.old", json!({"id": 7, "y": 7})),
+        ),
+        (
+            "INSERT INTO gone VALUES (1, 2); DROP TABLE gone",
+            row("public.gone", json!({"id": 1, "v": 2})),
+        ),
+        (
+            "INSERT INTO whole VALUES (1, 'v')",
+            row("public.whole", json!({"id": 1, "v": "v"})),
+        ),
+        ("ALTER TABLE whole RENAME COLUMN v TO w", None),
+        (
+            "DELETE FROM whole; DROP TABLE whole",
+            row("public.whole", json!({"id": 1, "w": "v"})),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn rows_not_yet_read_have_the_schema_and_the_name_of_their_time() {
+    rows_not_yet_read(Version::Usual, history()).await;
+}
+
+#[tokio::test]
+async fn rows_not_yet_read_have_the_schema_and_the_name_of_their_time_on_the_newest_server() {
+    let mut history = history();
+    // Older servers go on under the schema's first name until something else about the table changes.
+    history.push(("ALTER SCHEMA attic RENAME TO loft", None));
+    let row = json!({"number": 6, "a": "60", "label": "u", "d": null});
+    history.push((
+        "INSERT INTO loft.t2 VALUES (6, '60', 'u')",
+        Some(("loft.t2", row)),
+    ));
+    rows_not_yet_read(Version::V18, history).await;
+}
+
+async fn rows_not_yet_read(version: Version, history: Vec<Step>) {
+    let server = Server::start_as(version).await;
+    server.sql(TABLES).await;
+    let config = config(server.url("postgres"));
+    let mut reader = Reader::running(config.clone()).await;
+    reader
+        .until("a position", |reader| reader.position.is_some())
+        .await;
+    let (_, position) = reader.stop().await;
+    let mut expected = Vec::new();
+    for (statement, row) in history {
+        server.sql(statement).await;
+        expected.extend(row.map(|(table, row)| (table.to_owned(), row)));
+    }
+    let mut reader = keeping_all(Reader::resume(config, position));
+    let count = expected.len();
+    reader
+        .until("all rows", |reader| reader.changes.len() == count)
+        .await;
+    expected.sort_by_key(|(table, _)| table.clone());
+    assert_eq!(rows(&reader), expected);
+    let gone = |record: &&crate::reader::Raw| record.table == "gone";
+    let gone = reader.raw.as_ref().unwrap().iter().find(gone).unwrap();
+    assert_eq!(
+        gone.key.as_deref(),
+        Some("{\"id\":1}"),
+        "as the row tells it"
+    );
+}
+
+#[tokio::test]
+async fn tables_renamed_dropped_and_made_anew_while_running_are_followed() {
+    let server = Server::start(&[]).await;
+    server.sql(ORDERS).await;
+    server.sql("CREATE SCHEMA attic").await;
+    let mut reader = keeping_all(Reader::running(config(server.url("postgres"))).await);
+    server
+        .sql("INSERT INTO orders VALUES (1, 'a'); ALTER TABLE orders RENAME TO archive")
+        .await;
+    server.sql("INSERT INTO archive VALUES (2, 'b')").await;
+    reader
+        .until("the new name", |reader| {
+            reader.shows_keyed("archive") && !reader.shows("orders")
+        })
+        .await;
+    server.sql("ALTER TABLE archive SET SCHEMA attic").await;
+    server
+        .sql("UPDATE attic.archive SET name = 'c' WHERE id = 2")
+        .await;
+    // Another table under the first name: it is published as soon as it is seen, and goes on in the same topic.
+    server
+        .sql("CREATE TABLE orders (id int PRIMARY KEY, total numeric)")
+        .await;
+    reader
+        .until("the table made anew", |reader| reader.shows_keyed("orders"))
+        .await;
+    server.sql("INSERT INTO orders VALUES (3, 1.50)").await;
+    server
+        .sql("INSERT INTO orders VALUES (4, 2.50); DROP TABLE orders")
+        .await;
+    reader
+        .until("all rows", |reader| reader.changes.len() == 5)
+        .await;
+    let expected = [
+        ("attic.archive", json!({"id": 2, "name": "c"})),
+        ("public.archive", json!({"id": 2, "name": "b"})),
+        ("public.orders", json!({"id": 1, "name": "a"})),
+        ("public.orders", json!({"id": 3, "total": "1.50"})),
+        ("public.orders", json!({"id": 4, "total": "2.50"})),
+    ];
+    assert_eq!(
+        rows(&reader),
+        expected.map(|(table, row)| (table.to_owned(), row))
+    );
+    reader
+        .until("the dropped table is gone", |reader| {
+            !reader.shows("orders")
+        })
+        .await;
+    assert_eq!(reader.state(), "running");
+}
+
+#[tokio::test]
+async fn an_identity_that_changes_while_running_never_fails_the_application() {
+    let server = Server::start(&[]).await;
+    server
+        .sql("CREATE TABLE i (id int PRIMARY KEY, code int NOT NULL UNIQUE, v int)")
+        .await;
+    let mut reader = Reader::running(config(server.url("postgres"))).await;
+    server.sql("INSERT INTO i VALUES (1, 10, 0)").await;
+    server.sql("UPDATE i SET v = 1").await;
+    server.sql("ALTER TABLE i REPLICA IDENTITY FULL").await;
+    server.sql("UPDATE i SET v = 2").await;
+    server
+        .sql("ALTER TABLE i REPLICA IDENTITY USING INDEX i_code_key")
+        .await;
+    server.sql("UPDATE i SET v = 3, code = 11").await;
+    reader
+        .until("three updates", |reader| reader.changes.len() == 4)
+        .await;
+    let befores: Vec<_> = reader.changes.iter().map(|change| &change.before).collect();
+    let whole = json!({"id": 1, "code": 10, "v": 1});
+    assert_eq!(befores, [&Value::Null, &Value::Null, &whole, &Value::Null]);
+    // Until it is taken out its updates fail at the source, as the documentation says.
+    server.sql("ALTER TABLE i REPLICA IDENTITY NOTHING").await;
+    reader
+        .until("taken out", |reader| !reader.shows_keyed("i"))
+        .await;
+    server.sql("UPDATE i SET v = 4").await;
+    server.sql("INSERT INTO i VALUES (2, 20, 0)").await;
+    server.sql("ALTER TABLE i REPLICA IDENTITY DEFAULT").await;
+    reader
+        .until("keyed again", |reader| reader.shows_keyed("i"))
+        .await;
+    let warning = reader.warning("i").unwrap();
+    assert!(warning.contains("updates and deletes between"), "{warning}");
+    server.sql("UPDATE i SET v = 5 WHERE id = 2").await;
+    reader
+        .until("the last update", |reader| reader.changes.len() == 6)
+        .await;
+    let seen: Vec<_> = reader.changes[4..]
+        .iter()
+        .map(|change| (change.operation.as_str(), change.after["v"].as_i64()))
+        .collect();
+    assert_eq!(seen, [("c", Some(0)), ("u", Some(5))]);
+}
+
+#[tokio::test]
+async fn partitions_attached_and_detached_while_running_are_followed_by_leaf_and_by_root() {
+    let server = Server::start(&[]).await;
+    let part = |name: &str, month: u32| {
+        let next = month + 1;
+        format!("{name} FOR VALUES FROM ('2026-0{month}-01') TO ('2026-0{next}-01')")
+    };
+    server
+        .sql(&format!(
+            "CREATE TABLE m (id int, day date, PRIMARY KEY (id, day)) PARTITION BY RANGE (day); \
+             CREATE TABLE m_1 PARTITION OF m {}; \
+             CREATE PUBLICATION by_root FOR TABLE m WITH (publish_via_partition_root)",
+            part("", 1)
+        ))
+        .await;
+    let mut by_leaf = keeping_all(Reader::running(config(server.url("postgres"))).await);
+    let mut rooted = config(server.url("postgres"));
+    (rooted.slot, rooted.publication) = ("by_root".into(), "by_root".into());
+    let mut by_root = keeping_all(Reader::running(rooted).await);
+    server
+        .sql("CREATE TABLE m_2 (id int, day date, PRIMARY KEY (id, day))")
+        .await;
+    by_leaf
+        .until("the table", |reader| reader.shows_keyed("m_2"))
+        .await;
+    server.sql("INSERT INTO m_2 VALUES (1, '2026-02-01')").await;
+    server
+        .sql(&format!(
+            "ALTER TABLE m ATTACH PARTITION {}",
+            part("m_2", 2)
+        ))
+        .await;
+    server
+        .sql("INSERT INTO m VALUES (2, '2026-01-01'), (3, '2026-02-02')")
+        .await;
+    // A row that moves is a delete and an insert.
+    server
+        .sql("UPDATE m SET day = '2026-02-03' WHERE id = 2")
+        .await;
+    server.sql("ALTER TABLE m DETACH PARTITION m_1").await;
+    server.sql("INSERT INTO m_1 VALUES (4, '2026-01-02')").await;
+    server.sql("UPDATE m SET id = 5 WHERE id = 3").await;
+    by_leaf
+        .until("all by leaf", |reader| reader.changes.len() == 7)
+        .await;
+    let seen = |reader: &Reader| -> Vec<(String, String, i64)> {
+        let changes = reader.changes.iter();
+        changes
+            .map(|c| (c.table.clone(), c.operation.clone(), c.id()))
+            .collect()
+    };
+    let expected = |rows: &[(&str, &str, i64)]| -> Vec<(String, String, i64)> {
+        let rows = rows.iter();
+        rows.map(|(table, op, id)| ((*table).to_owned(), (*op).to_owned(), *id))
+            .collect()
+    };
+    let of_table = |table: &str| {
+        let mut seen = seen(&by_leaf);
+        seen.retain(|(of, ..)| of == table);
+        seen
+    };
+    // A delete has no old row to show with identity DEFAULT.
+    assert_eq!(
+        of_table("m_1"),
+        expected(&[("m_1", "c", 2), ("m_1", "d", -1), ("m_1", "c", 4)])
+    );
+    assert_eq!(
+        of_table("m_2"),
+        expected(&[
+            ("m_2", "c", 1),
+            ("m_2", "c", 3),
+            ("m_2", "c", 2),
+            ("m_2", "u", 5)
+        ])
+    );
+    by_root
+        .until("all by root", |reader| reader.changes.len() == 5)
+        .await;
+    let until = Instant::now() + Duration::from_millis(500);
+    by_root
+        .until("nothing more", move |_| Instant::now() > until)
+        .await;
+    let rows_of_root = [("m", "c", 2), ("m", "c", 3), ("m", "d", -1), ("m", "c", 2)];
+    let mut of_root = expected(&rows_of_root);
+    of_root.extend(expected(&[("m", "u", 5)]));
+    assert_eq!(seen(&by_root), of_root, "only what was part of it then");
+    assert!(!rows(&by_root).is_empty() && !rows(&by_leaf).is_empty());
+}

@@ -2,6 +2,7 @@
 //!
 //! - [`judge`]: every change of every committed transaction is in the log once, in commit order, as it was; and
 //!   nothing else is (design section 7: I1, I2, I3, I11).
+//! - [`judge_places`]: each change stands in the topic of the name that its table had then.
 //! - [`judge_snapshots`]: the ends of all topics, as seen at one moment, always stood behind a whole
 //!   transaction (I4).
 
@@ -22,6 +23,8 @@ pub enum Fault {
     Missing(String),
     /// A change is in the log more often than it happened.
     Doubled(String),
+    /// A record of a table in the topic of another.
+    Misplaced(String),
     /// A record that matches no committed change: made up, changed, or of an aborted transaction.
     Foreign(String),
     /// Everything is there, but not in commit order.
@@ -37,6 +40,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Missing(what) => write!(f, "missing: {what}"),
             Self::Doubled(what) => write!(f, "doubled: {what}"),
+            Self::Misplaced(what) => write!(f, "misplaced: {what}"),
             Self::Foreign(what) => write!(f, "foreign: {what}"),
             Self::Reordered(what) => write!(f, "reordered: {what}"),
             Self::Hole(what) => write!(f, "hole: {what}"),
@@ -64,6 +68,17 @@ pub fn judge(history: &[Transaction], log: &[Logged]) -> Vec<Fault> {
     in_commit_order.sort_by_key(|logged| logged.position);
     faults.extend(same_changes(history, &in_commit_order));
     faults
+}
+
+/// Finds records that stand elsewhere than the name of their table says.
+#[must_use]
+pub fn judge_places(log: &[Logged], topic_of: impl Fn(&str) -> String) -> Vec<Fault> {
+    let elsewhere = log
+        .iter()
+        .filter(|logged| logged.topic != topic_of(&logged.change.table));
+    elsewhere
+        .map(|logged| Fault::Misplaced(logged.to_string()))
+        .collect()
 }
 
 fn dense_offsets(log: &[Logged]) -> Vec<Fault> {
@@ -321,6 +336,15 @@ mod tests {
     #[test]
     fn a_true_log_has_no_fault() {
         assert_eq!(judge(&history(), &log()), []);
+    }
+
+    #[test]
+    fn a_record_in_the_topic_of_another_table_is_found() {
+        let mut log = log();
+        assert_eq!(judge_places(&log, str::to_owned), []);
+        log[0].change.table = "b".to_owned();
+        let faults = judge_places(&log, str::to_owned);
+        assert!(matches!(faults[..], [Fault::Misplaced(_)]), "{faults:?}");
     }
 
     #[test]

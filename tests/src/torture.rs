@@ -25,7 +25,7 @@ use crate::{
     tape::Tape,
     wire::{Record, Wire},
     witness::Witness,
-    workload::{self, Largest, Writer},
+    workload::{self, Largest, Load, Writer},
 };
 
 const WRITERS: u64 = 3;
@@ -48,6 +48,8 @@ pub struct Setup {
     pub postgres: Version,
     /// Whether old records may be gone, if the reader had read them.
     pub retention: Retention,
+    /// What is written most.
+    pub load: Load,
 }
 
 /// Whether the log is cut at its start during the run.
@@ -112,7 +114,12 @@ impl Run {
             round: 0,
             interrupter: Random::new(setup.seed, 1_000),
             writers: (0..WRITERS)
-                .map(|number| (Writer::new(setup.seed, number, largest), postgres.session()))
+                .map(|number| {
+                    (
+                        Writer::new(setup.seed, number, (setup.load, largest)),
+                        postgres.session(),
+                    )
+                })
                 .collect(),
             start: topics.iter().map(|topic| (topic.clone(), 0)).collect(),
             topics,
@@ -186,6 +193,8 @@ impl Run {
                 .map(ToString::to_string),
         );
         let topic_of = |table: &str| format!("shop.{table}");
+        let misplaced = oracle::judge_places(&log, topic_of);
+        faults.extend(misplaced.iter().map(ToString::to_string));
         let torn = oracle::judge_snapshots(&history, topic_of, &self.start, &seen.snapshots);
         faults.extend(torn.iter().map(ToString::to_string));
         if !faults.is_empty() {

@@ -8,7 +8,8 @@
 //! | `audit` | none | inserts only; says how many rows each transaction has |
 //! | `stock` | FULL | updates, changed keys and deletes with whole old rows |
 //! | `wide` | primary key | large values that updates leave unchanged |
-//! | `evolving_N` | primary key | writer N's own, for ALTER TABLE |
+//! | `evolving_N` | primary key | writer N's own: columns that come, go and change their type |
+//! | `left_N`, `right_N` | primary key | writer N's own: tables of other columns that change names with each other |
 
 use std::fmt::Write as _;
 
@@ -31,7 +32,9 @@ pub fn schema(writers: u64) -> String {
     for writer in 0..writers {
         write!(
             sql,
-            "CREATE TABLE evolving_{writer} (id bigint PRIMARY KEY, n int);"
+            "CREATE TABLE evolving_{writer} (id bigint PRIMARY KEY, n int, v int);
+             CREATE TABLE left_{writer} (id bigint PRIMARY KEY, l text DEFAULT 'l');
+             CREATE TABLE right_{writer} (id bigint PRIMARY KEY, r int DEFAULT 7);"
         )
         .expect("a string grows");
     }
@@ -41,7 +44,8 @@ pub fn schema(writers: u64) -> String {
 /// The names of all tables.
 #[must_use]
 pub fn tables(writers: u64) -> Vec<String> {
-    let own = (0..writers).map(|writer| format!("evolving_{writer}"));
+    let own = |writer| ["evolving", "left", "right"].map(|table| format!("{table}_{writer}"));
+    let own = (0..writers).flat_map(own);
     SHARED
         .iter()
         .map(|&name| name.to_owned())
@@ -62,9 +66,21 @@ pub struct Writer {
     random: Random,
     /// Number of the last script; names its rows.
     seq: u64,
-    /// Columns that `evolving_N` has besides its first two.
+    /// Columns that `evolving_N` has besides its first three.
     columns: Vec<u64>,
+    /// Whether its column `v` is a text by now.
+    is_text: bool,
+    load: Load,
     largest: Largest,
+}
+
+/// What a [`Writer`] writes most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Some of everything.
+    Mixed,
+    /// Every other transaction changes a schema.
+    SchemaChanges,
 }
 
 /// The largest transactions of a [`Writer`].
@@ -79,19 +95,24 @@ pub enum Largest {
 impl Writer {
     /// The writer of this number in the run of this seed.
     #[must_use]
-    pub fn new(seed: u64, number: u64, largest: Largest) -> Self {
+    pub fn new(seed: u64, number: u64, (load, largest): (Load, Largest)) -> Self {
         Self {
+            load,
             largest,
             number,
             random: Random::new(seed, number + 1),
             seq: 0,
             columns: Vec::new(),
+            is_text: false,
         }
     }
 
     /// The next script for `Session::run`.
     pub fn script(&mut self) -> String {
         self.seq += 1;
+        if self.load == Load::SchemaChanges && self.random.one_in(2) {
+            return self.schema_change();
+        }
         match self.random.within(0..100) {
             0..25 => self.single_row(),
             25..40 => self.many_rows_over_tables(),
@@ -239,10 +260,47 @@ impl Writer {
         )
     }
 
-    /// Adds or drops a column, by itself or between two inserts of one transaction.
     fn schema_change(&mut self) -> String {
+        match self.random.within(0..4) {
+            0 => self.changed_names(),
+            1 => {
+                let alter = self.other_type();
+                self.around(&alter)
+            }
+            _ => {
+                let alter = self.other_columns();
+                self.around(&alter)
+            }
+        }
+    }
+
+    /// Two tables change names with each other, as where a copy is put in the place of a table.
+    fn changed_names(&self) -> String {
+        let writer = self.number;
+        let insert = |side, n| format!("INSERT INTO {side}_{writer} (id) VALUES ({});", self.id(n));
+        format!(
+            "{} BEGIN; {} ALTER TABLE left_{writer} RENAME TO swap_{writer}; \
+             ALTER TABLE right_{writer} RENAME TO left_{writer}; ALTER TABLE swap_{writer} RENAME TO right_{writer}; \
+             {} COMMIT; {}",
+            insert("left", 0),
+            insert("right", 1),
+            insert("left", 2),
+            insert("right", 3),
+        )
+    }
+
+    /// The column `v` becomes a text, or an integer again: every row is written anew.
+    fn other_type(&mut self) -> String {
+        self.is_text = !self.is_text;
+        let to = if self.is_text { "text" } else { "int" };
+        let table = self.number;
+        format!("ALTER TABLE evolving_{table} ALTER COLUMN v TYPE {to} USING v::{to};")
+    }
+
+    /// Adds or drops a column.
+    fn other_columns(&mut self) -> String {
         let table = format!("evolving_{}", self.number);
-        let alter = match self.columns.pop() {
+        match self.columns.pop() {
             Some(column) if self.columns.len() >= 4 || self.random.one_in(2) => {
                 format!("ALTER TABLE {table} DROP COLUMN c{column};")
             }
@@ -254,8 +312,19 @@ impl Writer {
                     self.seq
                 )
             }
+        }
+    }
+
+    /// A change of `evolving_N` by itself, or between two inserts of one transaction.
+    fn around(&self, alter: &str) -> String {
+        let table = format!("evolving_{}", self.number);
+        let insert = |n| {
+            let id = self.id(n);
+            format!(
+                "INSERT INTO {table} (id, n, v) VALUES ({id}, {n}, {});",
+                n + 40
+            )
         };
-        let insert = |n| format!("INSERT INTO {table} (id, n) VALUES ({}, {n});", self.id(n));
         let update = format!(
             "UPDATE {table} SET n = n + 1 WHERE id > {};",
             self.id(0).saturating_sub(20_000)
@@ -289,7 +358,7 @@ mod tests {
     #[test]
     fn the_same_seed_writes_the_same_scripts() {
         let scripts = |seed| {
-            let mut writer = Writer::new(seed, 1, Largest::OutgrowsMemory);
+            let mut writer = Writer::new(seed, 1, (Load::Mixed, Largest::OutgrowsMemory));
             (0..200).map(|_| writer.script()).collect::<Vec<_>>()
         };
         assert_eq!(scripts(5), scripts(5));
@@ -298,7 +367,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_transaction_comes_within_a_thousand_scripts() {
-        let mut writer = Writer::new(1, 0, Largest::OutgrowsMemory);
+        let mut writer = Writer::new(1, 0, (Load::Mixed, Largest::OutgrowsMemory));
         let all: String = (0..1_000).map(|_| writer.script() + "\n").collect();
         for word in [
             "COPY",
@@ -306,6 +375,9 @@ mod tests {
             "ROLLBACK;",
             "ADD COLUMN",
             "DROP COLUMN",
+            "TYPE text",
+            "TYPE int",
+            "RENAME TO",
             "40000",
             "id + 500",
             "DELETE",

@@ -14,6 +14,7 @@ use headwater_tests::{
     random::seed_from_environment,
     torture::{self, Retention, Run, Setup},
     wire::{EARLIEST, Wire},
+    workload::Load,
 };
 
 /// Above what headwater wants free before it deletes old records; sparse, so this is what can be used, not what is.
@@ -52,6 +53,7 @@ fn a_full_disk_stops_capture_and_loses_nothing() {
         seed,
         postgres: torture::postgres_from_environment(),
         retention: Retention::Deletes,
+        load: Load::Mixed,
     };
     let mut run = Run::begin(setup, &mount.path().join("data"));
     let topics = run.topics().to_vec();

@@ -45,7 +45,10 @@ struct Tracked {
 
 impl Tracked {
     fn start() -> Self {
-        let postgres = Postgres::start(Version::V15);
+        Self::start_on(Postgres::start(Version::V15))
+    }
+
+    fn start_on(postgres: Postgres) -> Self {
         postgres.execute(TABLE);
         let mut tracked = Self {
             runtime: Runtime::new().unwrap(),
@@ -279,6 +282,89 @@ fn a_lost_slot_is_resynced_and_consumers_read_on_across_the_gap() {
     tracked.until_end(5);
     assert_eq!(tracked.epoch_end(1), (1, 5));
     assert_eq!(tracked.instance().gaps(), [gap], "is remembered");
+}
+
+const REASON: &str = "SELECT coalesce(invalidation_reason, '') FROM pg_replication_slots WHERE slot_name = 'headwater_shop'";
+
+/// What makes a slot be lost by the server or by somebody, and what is then told.
+const LOSSES: [(&str, &str); 3] = [
+    ("SELECT pg_switch_wal(); CHECKPOINT", "wal_removed"),
+    (
+        "ALTER SYSTEM SET idle_replication_slot_timeout = '1s'",
+        "idle_timeout",
+    ),
+    (
+        "DO $$ BEGIN LOOP
+             PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;
+             PERFORM pg_sleep(0.01);
+             BEGIN PERFORM pg_drop_replication_slot('headwater_shop'); RETURN;
+             EXCEPTION WHEN object_in_use THEN NULL; END;
+         END LOOP; END $$",
+        "is missing",
+    ),
+];
+
+impl Tracked {
+    /// Loses the slot by one of [`LOSSES`].
+    fn lose_slot(&self, how: &str, told: &str) {
+        let postgres = &self.postgres;
+        if told == "is missing" {
+            // Somebody drops it while it is in use.
+            return postgres.execute(how);
+        }
+        self.pause().unwrap();
+        let lost = || {
+            for statement in how.split("; ") {
+                postgres.execute(statement);
+            }
+            postgres.execute("SELECT pg_reload_conf()");
+            postgres.execute("INSERT INTO rows VALUES ((SELECT max(id) + 100 FROM rows))");
+            postgres.execute("CHECKPOINT");
+            (postgres.value(REASON) == told).then_some(())
+        };
+        clock::poll(LIMIT, lost).unwrap_or_else(|| panic!("never {told}"));
+        postgres.execute("ALTER SYSTEM RESET ALL");
+        postgres.execute("SELECT pg_reload_conf()");
+        self.resume().unwrap();
+    }
+}
+
+#[test]
+fn a_slot_lost_for_any_reason_is_told_with_it_and_resynced_each_time() {
+    let settings = ["max_slot_wal_keep_size=16MB", "min_wal_size=32MB"];
+    let tracked = Tracked::start_on(Postgres::start_with(Version::V18, &settings));
+    tracked.postgres.execute("INSERT INTO rows VALUES (0)");
+    tracked.until_end(1);
+    let mut seen = vec![0];
+    for (number, (how, told)) in (1..).zip(LOSSES) {
+        tracked.lose_slot(how, told);
+        tracked.until("needs_resync");
+        let status = tracked.instance().status_now();
+        let reason = status.state.reason().unwrap();
+        assert!(reason.contains(told), "{reason}");
+        let fix = status.state.fix().unwrap();
+        assert!(fix.contains("instance resync shop"), "{fix}");
+        assert_eq!(tracked.ids(), seen, "consumers read what is there");
+
+        let instance = tracked.instance();
+        let resync = instance.resync(ResyncFrom::Now, false);
+        let gap = tracked.runtime.block_on(resync).unwrap();
+        assert_eq!(gap.incarnation, number);
+        assert!(gap.reason.contains(told), "{}", gap.reason);
+        tracked.until("running");
+        let id = i64::from(number);
+        tracked
+            .postgres
+            .execute(&format!("INSERT INTO rows VALUES ({id})"));
+        seen.push(id);
+        tracked.until_end(id + 1);
+        assert_eq!(tracked.ids(), seen);
+        assert_eq!(
+            tracked.epoch_end(i32::try_from(id).unwrap()),
+            (i32::try_from(id).unwrap(), id + 1)
+        );
+    }
+    assert_eq!(tracked.instance().gaps().len(), 3);
 }
 
 /// Runs `headwater instance ...` and gives its exit code and both outputs.

@@ -4,19 +4,21 @@
 //! | variable | meaning | without it |
 //! |---|---|---|
 //! | `HEADWATER_KILLS` | how many kills (`scripts/torture kills=N`) | 20 |
+//! | `HEADWATER_SCHEMA_KILLS` | how many amid changes of schemas (`scripts/torture schemas=N`) | 4 |
 //! | `HEADWATER_SEED` | repeats the workload and the moments of a run | a new one, printed |
 //! | `HEADWATER_POSTGRES` | 15 or 18 | 15 |
 //!
 //! A run is made of rounds of 20 kills over the same data directory. At the end of each the writers rest and the
 //! round is judged (`headwater_tests::torture`).
 
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use headwater_tests::{
     harness::{Configured, Headwater, clock},
     random::{Random, seed_from_environment},
     torture::{self, Retention, Run, Setup},
     wire::{EARLIEST, Wire},
+    workload::Load,
 };
 
 const KILLS_A_ROUND: u64 = 20;
@@ -38,8 +40,28 @@ fn killed_at_random_moments_the_log_equals_the_databases_own_history() {
         seed,
         postgres: torture::postgres_from_environment(),
         retention: Retention::KeepsAll,
+        load: Load::Mixed,
     };
-    let mut run = Run::begin(setup, data.path());
+    kill_by_rounds(setup, data.path(), kills);
+}
+
+#[test]
+fn killed_amid_a_storm_of_schema_changes_each_row_has_the_schema_and_topic_of_its_time() {
+    let seed = seed_from_environment();
+    let kills = torture::number("HEADWATER_SCHEMA_KILLS", 4);
+    eprintln!("schemas: seed {seed} (HEADWATER_SEED={seed} repeats it), {kills} kills");
+    let data = tempfile::tempdir().expect("a temporary directory can be made");
+    let setup = Setup {
+        seed,
+        postgres: torture::postgres_from_environment(),
+        retention: Retention::KeepsAll,
+        load: Load::SchemaChanges,
+    };
+    kill_by_rounds(setup, data.path(), kills);
+}
+
+fn kill_by_rounds(setup: Setup, data: &Path, kills: u64) {
+    let mut run = Run::begin(setup, data);
     let mut left = kills;
     while left > 0 {
         let now = left.min(KILLS_A_ROUND);
@@ -66,6 +88,7 @@ fn killed_while_files_are_sealed_used_again_and_deleted_nothing_read_changes() {
         seed,
         postgres: torture::postgres_from_environment(),
         retention: Retention::Deletes,
+        load: Load::Mixed,
     };
     let small = Configured {
         storage: SMALL_FILES.to_owned(),

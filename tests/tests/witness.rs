@@ -8,7 +8,7 @@ use headwater_tests::{
     change::{Cell, Operation, Row},
     harness::{Postgres, Version},
     witness::{Transaction, Witness},
-    workload::{self, Largest, Writer},
+    workload::{self, Largest, Load, Writer},
 };
 
 const WRITERS: u64 = 2;
@@ -32,7 +32,7 @@ fn the_witness_tells_how_the_tables_came_to_be(version: Version) {
     let mut first = Vec::new();
     for number in 0..WRITERS {
         let (mut writer, mut session) = (
-            Writer::new(SEED, number, Largest::OutgrowsMemory),
+            Writer::new(SEED, number, (Load::Mixed, Largest::OutgrowsMemory)),
             postgres.session(),
         );
         for _ in 0..SCRIPTS {

@@ -26,6 +26,7 @@ use headwater_tests::{
     harness::{FileSystem, Headwater, Mount, mount::say_skipped},
     random::{Random, seed_from_environment},
     torture::{self, Retention, Run, Setup},
+    workload::Load,
 };
 
 use watched::Watched;
@@ -132,6 +133,7 @@ fn cut_off_from_power_the_log_equals_the_databases_own_history(file_system: File
         seed: seed_from_environment(),
         postgres: torture::postgres_from_environment(),
         retention: Retention::KeepsAll,
+        load: Load::Mixed,
     };
     let mut left = torture::number(CUTS, 20).div_ceil(6);
     let mut run = Run::begin(setup, &mount.path().join("data"));

@@ -4,7 +4,7 @@
 //!
 //! | variable | meaning | without it |
 //! |---|---|---|
-//! | `HEADWATER_BINARY_KILLS` | how many kills (`scripts/torture binary=N`) | 4 |
+//! | `HEADWATER_BINARY_KILLS` | how many kills (`scripts/torture binary=N`) | 3 |
 //! | `HEADWATER_SEED` | repeats the workload and the moments of a run | a new one, printed |
 //! | `HEADWATER_POSTGRES` | 15 or 18 | 15 |
 //!
@@ -81,7 +81,7 @@ fn reconnects(headwater: &Headwater) -> usize {
 #[test]
 fn killed_while_it_reconnects_for_rows_without_text_nothing_is_lost_or_doubled() {
     let seed = seed_from_environment();
-    let kills = torture::number("HEADWATER_BINARY_KILLS", 4);
+    let kills = torture::number("HEADWATER_BINARY_KILLS", 3);
     eprintln!("binary: seed {seed} (HEADWATER_SEED={seed} repeats it), {kills} kills");
     let postgres = Postgres::start(torture::postgres_from_environment());
     postgres.execute(SCHEMA);

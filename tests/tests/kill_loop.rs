@@ -3,8 +3,8 @@
 //!
 //! | variable | meaning | without it |
 //! |---|---|---|
-//! | `HEADWATER_KILLS` | how many kills (`scripts/torture kills=N`) | 20 |
-//! | `HEADWATER_SCHEMA_KILLS` | how many amid changes of schemas (`scripts/torture schemas=N`) | 4 |
+//! | `HEADWATER_KILLS` | how many kills (`scripts/torture kills=N`) | 16 |
+//! | `HEADWATER_SCHEMA_KILLS` | how many amid changes of schemas (`scripts/torture schemas=N`) | 3 |
 //! | `HEADWATER_SEED` | repeats the workload and the moments of a run | a new one, printed |
 //! | `HEADWATER_POSTGRES` | 15 or 18 | 15 |
 //!
@@ -22,6 +22,7 @@ use headwater_tests::{
 };
 
 const KILLS_A_ROUND: u64 = 20;
+const KILLS: u64 = 16;
 
 /// Files of the log that the second run keeps: so small that dozens are sealed, used again and deleted in a round.
 const SMALL_FILES: &str =
@@ -33,7 +34,7 @@ const SHORT_RETENTION: &str = "[instance.retention]\nage = \"12s\"";
 #[test]
 fn killed_at_random_moments_the_log_equals_the_databases_own_history() {
     let seed = seed_from_environment();
-    let kills = torture::number("HEADWATER_KILLS", KILLS_A_ROUND);
+    let kills = torture::number("HEADWATER_KILLS", KILLS);
     eprintln!("kill loop: seed {seed} (HEADWATER_SEED={seed} repeats it), {kills} kills");
     let data = tempfile::tempdir().expect("a temporary directory can be made");
     let setup = Setup {
@@ -48,7 +49,7 @@ fn killed_at_random_moments_the_log_equals_the_databases_own_history() {
 #[test]
 fn killed_amid_a_storm_of_schema_changes_each_row_has_the_schema_and_topic_of_its_time() {
     let seed = seed_from_environment();
-    let kills = torture::number("HEADWATER_SCHEMA_KILLS", 4);
+    let kills = torture::number("HEADWATER_SCHEMA_KILLS", 3);
     eprintln!("schemas: seed {seed} (HEADWATER_SEED={seed} repeats it), {kills} kills");
     let data = tempfile::tempdir().expect("a temporary directory can be made");
     let setup = Setup {
@@ -60,6 +61,7 @@ fn killed_amid_a_storm_of_schema_changes_each_row_has_the_schema_and_topic_of_it
     kill_by_rounds(setup, data.path(), kills);
 }
 
+#[expect(clippy::print_stderr, reason = "how a long run goes")]
 fn kill_by_rounds(setup: Setup, data: &Path, kills: u64) {
     let mut run = Run::begin(setup, data);
     let mut left = kills;
@@ -81,7 +83,7 @@ fn kill_by_rounds(setup: Setup, data: &Path, kills: u64) {
 #[test]
 fn killed_while_files_are_sealed_used_again_and_deleted_nothing_read_changes() {
     let seed = seed_from_environment();
-    let kills = torture::number("HEADWATER_KILLS", KILLS_A_ROUND).div_ceil(3);
+    let kills = torture::number("HEADWATER_KILLS", KILLS).div_ceil(3);
     eprintln!("small files: seed {seed} (HEADWATER_SEED={seed} repeats it), {kills} kills");
     let data = tempfile::tempdir().expect("a temporary directory can be made");
     let setup = Setup {

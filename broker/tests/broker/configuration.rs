@@ -3,7 +3,7 @@
 use std::{io::Write, net::SocketAddr, time::Duration};
 
 use headwater::config::{Advertised, SourceConfig, file};
-use headwater_capture::FeedFormat;
+use headwater_capture::{FeedFormat, postgres::url::Password};
 use headwater_storage::GroupMode;
 use tempfile::NamedTempFile;
 

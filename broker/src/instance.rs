@@ -9,6 +9,7 @@
 //! | [`writer`] | the thread: pull, append, one sync, wake fetches, confirm |
 //! | [`keeper`] | a second thread: seals finished files, rereads sealed ones, deletes old ones |
 //! | [`source`], [`channel`] | where groups come from |
+//! | [`large`] | when a transaction is too large, and what is said of it |
 //! | [`order`], [`pause`], [`resync`] | what an operator may ask for meanwhile |
 //! | [`report`] | how it is, for people and programs |
 
@@ -16,6 +17,7 @@ pub mod channel;
 mod farewell;
 mod feeds;
 mod keeper;
+mod large;
 mod order;
 mod pause;
 mod recovery;
@@ -68,6 +70,7 @@ pub struct InstanceView {
     pub log: Arc<Log>,
     /// How its capture is, by the source alone.
     pub status: watch::Receiver<SourceStatus>,
+    standstill: watch::Receiver<Option<large::Standstill>>,
     pub(crate) space: SpaceView,
     /// Free bytes below which capture waits.
     pub(crate) space_stop: u64,
@@ -79,19 +82,29 @@ pub struct InstanceView {
 }
 
 impl InstanceView {
-    /// How its capture is: that it is paused, or the source's status, or that the disk is full.
+    /// How its capture is: that it is paused, that a transaction is too large, or the source's status, or that the disk
+    /// is full.
     #[must_use]
     pub fn status_now(&self) -> SourceStatus {
         let status = self.status.borrow().clone();
         let catalog = self.directory.catalog();
         let stored = catalog.instance(self.number);
-        match stored.and_then(|instance| instance.pause.as_ref()) {
-            Some(paused) => SourceStatus {
+        let standstill = self.standstill.borrow().clone();
+        match (
+            stored.and_then(|instance| instance.pause.as_ref()),
+            standstill,
+        ) {
+            (Some(paused), _) => SourceStatus {
                 state: pause::pause_state(&self.name, paused),
                 since_ms: paused.since_ms,
                 ..status
             },
-            None => self.space.shown(status, self.space_stop),
+            (None, Some(stands)) => SourceStatus {
+                state: stands.state,
+                since_ms: stands.since_ms,
+                ..status
+            },
+            (None, None) => self.space.shown(status, self.space_stop),
         }
     }
 
@@ -232,11 +245,13 @@ pub(crate) fn start(
         surroundings.clone(),
     );
     let (orders, received) = Orders::channel();
+    let standstill = watch::Sender::new(None);
     let view = InstanceView {
         name: config.name.clone(),
         number,
         log,
         status: source.status(),
+        standstill: standstill.subscribe(),
         space: surroundings.space.clone(),
         space_stop: surroundings.space_stop,
         directory: Arc::clone(&surroundings.directory),
@@ -250,6 +265,7 @@ pub(crate) fn start(
         journal,
         (source, received),
         (registrar, config.feeds),
+        (config.retention.bytes, standstill),
         surroundings,
     );
     if stored.pause.is_none() {

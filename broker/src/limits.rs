@@ -121,6 +121,10 @@ pub const SPACE_CRITICAL_BYTES: u64 = 8 << 20;
 /// Pause after space was refused that seemed to be there, and between attempts to make the ballast.
 pub const SPACE_RETRY: Duration = Duration::from_secs(10);
 
+/// How long a transaction that fills the disk waits for retention, which seals and deletes meanwhile, before it counts
+/// as too large.
+pub(crate) const SPACE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Topic name, bytes (Kafka's `Topic.MAX_NAME_LENGTH`).
 pub const TOPIC_NAME_BYTES: usize = 249;
 

@@ -26,6 +26,17 @@ pub struct TransactionGroup {
     pub batches: Vec<TableBatch>,
     /// `None`: more parts of the same transaction follow.
     pub commit: Option<Commit>,
+    /// Of a part: which transaction it is of.
+    pub open: Option<OpenPlace>,
+}
+
+/// A transaction of which a part was handed over, as a person would look for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenPlace {
+    /// Where it commits, as the source writes positions.
+    pub commits_at: String,
+    /// The first position behind it, from which a resync would go on without it.
+    pub behind: String,
 }
 
 /// One finished batch of one table, or of the stream of all tables, in one feed.

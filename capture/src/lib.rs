@@ -17,7 +17,7 @@ pub mod value;
 
 pub use encode::{DebeziumOptions, FeedFormat, Preset};
 pub use filter::{ColumnFilter, ColumnPattern, PatternError, TableFilter, TablePattern};
-pub use group::{Captured, Commit, TableBatch, TransactionGroup};
+pub use group::{Captured, Commit, OpenPlace, TableBatch, TransactionGroup};
 pub use limits::{CaptureLimits, Oversize};
 pub use table::{Column, ReplicaIdentity, Table, TableKey, UniqueKey};
 pub use value::{ColumnType, ValueForm, ValueKind};

@@ -4,6 +4,7 @@
 //! - Memory is bounded. What is read once passes through a quarter of it and is gone; only a piece of which the same
 //!   bytes are read **again** moves to the rest, where the longest unread one goes first (a segmented LRU). So a reader far
 //!   behind, who reads every byte once, never takes away what several others read.
+//! - A piece too large to stay (one large record) is shared by those who send it at the same time.
 //! - Memory is used again: an evicted block's buffer goes back to a small stock when the last response lets go of it.
 //!   A fresh buffer of this size costs as much in page faults as the copy into it.
 //!
@@ -23,7 +24,7 @@ use std::{
 
 use bytes::Bytes;
 
-pub(crate) use self::buffer::Buffers;
+pub(crate) use self::buffer::{Buffers, SharedKey};
 use self::policy::Policy;
 use crate::sealed::layout::BlockEntry;
 

@@ -122,6 +122,15 @@ pub struct Committed {
     pub synced_bytes: u64,
 }
 
+/// What the open group takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenSize {
+    /// Bytes of its frames; 0: no group is open.
+    pub bytes: u64,
+    /// Bytes on the disk that [`Journal::rewind`] would give back: the files that hold nothing else.
+    pub gives_back: u64,
+}
+
 /// The writer. See the module's page.
 #[derive(Debug)]
 pub struct Journal {
@@ -214,6 +223,23 @@ impl Journal {
     /// The highest schema version that a committed group named.
     pub(crate) fn schema_version(&self) -> u64 {
         self.state.schema_version
+    }
+
+    /// What the open group takes.
+    #[must_use]
+    pub fn open_size(&self) -> OpenSize {
+        let first = self.held.as_ref().map(|held| held.number);
+        let gives_back = first.map_or(0, |first| self.log.bytes_behind(first));
+        OpenSize {
+            bytes: self.open.bytes,
+            gives_back,
+        }
+    }
+
+    /// Length of a file that is not longer for one large frame, bytes.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.options.file_bytes
     }
 
     /// The readers' side.

@@ -39,8 +39,8 @@ pub use catalog::{
 pub use data_directory::{DataDirectory, StoreOptions};
 pub use error::StorageError;
 pub use journal::{
-    CommitGroup, Committed, Journal, JournalOptions, JournalSetup, NewBatch, Now, PositionChange,
-    TopicEpochs,
+    CommitGroup, Committed, Journal, JournalOptions, JournalSetup, NewBatch, Now, OpenSize,
+    PositionChange, TopicEpochs,
 };
 pub use keeper::{
     DeletedBecause, Keeper, KeeperEvent, KeeperOptions, KeeperStep, LostOffsets, SegmentDamage,

@@ -3,6 +3,7 @@
 //! - [`harness`] starts and ends processes: PostgreSQL, headwater, kcat, the Python and the Java client.
 //! - [`wire`] is a raw Kafka client, for what stock clients hide.
 //! - [`change`], [`witness`], [`oracle`], [`tape`] judge a log: the database's own history against what was read.
+//! - [`large`] is one transaction larger than memory, interrupted on its way.
 //! - [`workload`] is a seeded load of transactions; [`torture`] runs it through kills, power cuts and full disks.
 //!
 //! It fails by panicking, with the logs of the processes concerned in the message.
@@ -15,6 +16,7 @@
 
 pub mod change;
 pub mod harness;
+pub mod large;
 pub mod oracle;
 pub mod random;
 pub mod tape;

@@ -20,15 +20,15 @@ use kafka_protocol::{
 };
 
 /// The last Fetch version that names topics by name.
-const FETCH_VERSION: i16 = 12;
+pub const FETCH_VERSION: i16 = 12;
 const LIST_OFFSETS_VERSION: i16 = 7;
 const METADATA_VERSION: i16 = 9;
 
 /// No answer of these tests takes longer.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 
-/// A response longer than this is nonsense.
-const FRAME_BYTES_MAX: u32 = 256 << 20;
+/// A response longer than this is nonsense: the largest row of a database, and some more.
+const FRAME_BYTES_MAX: u32 = 1_200 << 20;
 
 /// The timestamp by which ListOffsets is asked for the first record there is.
 pub const EARLIEST: i64 = -2;
@@ -211,21 +211,7 @@ impl Wire {
         wait: Duration,
         bytes_max: i32,
     ) -> io::Result<Vec<Fetched>> {
-        let of = |(topic, offset): &(String, i64)| {
-            let partition = FetchPartition::default()
-                .with_fetch_offset(*offset)
-                .with_current_leader_epoch(-1)
-                .with_partition_max_bytes(bytes_max);
-            FetchTopic::default()
-                .with_topic(name(topic))
-                .with_partitions(vec![partition])
-        };
-        let request = FetchRequest::default()
-            .with_max_wait_ms(i32::try_from(wait.as_millis()).map_err(invalid)?)
-            .with_min_bytes(1)
-            .with_max_bytes(bytes_max)
-            .with_session_epoch(-1)
-            .with_topics(from.iter().map(of).collect());
+        let request = fetch_request(from, wait, bytes_max)?;
         let response = self.call(FETCH_VERSION, &request)?;
         if response.error_code != 0 {
             return Err(invalid(format!(
@@ -272,6 +258,32 @@ impl Wire {
         }
         Ok(read)
     }
+}
+
+/// What [`Wire::fetch`] sends, in [`FETCH_VERSION`].
+///
+/// # Errors
+/// A wait that the protocol has no number for.
+pub fn fetch_request(
+    from: &[(String, i64)],
+    wait: Duration,
+    bytes_max: i32,
+) -> io::Result<FetchRequest> {
+    let of = |(topic, offset): &(String, i64)| {
+        let partition = FetchPartition::default()
+            .with_fetch_offset(*offset)
+            .with_current_leader_epoch(-1)
+            .with_partition_max_bytes(bytes_max);
+        FetchTopic::default()
+            .with_topic(name(topic))
+            .with_partitions(vec![partition])
+    };
+    Ok(FetchRequest::default()
+        .with_max_wait_ms(i32::try_from(wait.as_millis()).map_err(invalid)?)
+        .with_min_bytes(1)
+        .with_max_bytes(bytes_max)
+        .with_session_epoch(-1)
+        .with_topics(from.iter().map(of).collect()))
 }
 
 /// A batch may begin before the offset that was asked for: drops what lies before.

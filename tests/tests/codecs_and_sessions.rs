@@ -98,6 +98,7 @@ impl Filled {
                 transactions: 1,
                 changes: u64::from(rows),
             }),
+            open: None,
         }));
         let confirmed = self.feeder.confirmed.wait_for(|done| *done == position);
         drop(self.runtime.block_on(confirmed).unwrap());

@@ -179,6 +179,7 @@ async fn fill(feeder: &ChannelFeeder) {
             transactions: 1,
             changes: 1,
         }),
+        open: None,
     };
     for captured in [Captured::Tables(vec![table]), Captured::Group(group)] {
         let sent = feeder.captured.send(captured).await;

@@ -173,7 +173,9 @@ async fn unusable(broker: &RunningBroker) -> String {
             | SourceState::SourceRefused { .. }
             | SourceState::RowUnreadable { .. }
             | SourceState::RecordTooLarge { .. } => return told(&state),
-            SourceState::DiskFull { .. } | SourceState::Paused { .. } => {}
+            SourceState::TransactionTooLarge { .. }
+            | SourceState::DiskFull { .. }
+            | SourceState::Paused { .. } => {}
         }
         if status.changed().await.is_err() {
             return std::future::pending().await;

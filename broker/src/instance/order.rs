@@ -86,7 +86,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), OrderError> {
 /// | state | without force | with force |
 /// |---|---|---|
 /// | needs_resync, source_misconfigured | yes | yes |
-/// | running, starting, waiting_for_slot, reconnecting, source_refused, row_unreadable, record_too_large, disk_full | no: nothing is lost yet | yes |
+/// | running, starting, waiting_for_slot, reconnecting, source_refused, row_unreadable, record_too_large, transaction_too_large, disk_full | no: nothing is lost yet | yes |
 /// | paused, stopped | no | no |
 pub(super) fn why_resync(
     instance: &str,
@@ -108,6 +108,7 @@ pub(super) fn why_resync(
         | SourceState::SourceRefused { .. }
         | SourceState::RowUnreadable { .. }
         | SourceState::RecordTooLarge { .. }
+        | SourceState::TransactionTooLarge { .. }
         | SourceState::DiskFull { .. } => {
             let name = state.name();
             if force {
@@ -152,6 +153,7 @@ mod tests {
             "needs_resync" => SourceState::NeedsResync { reason, fix },
             "source_misconfigured" => SourceState::SourceMisconfigured { reason, fix },
             "source_refused" => SourceState::SourceRefused { reason, fix },
+            "transaction_too_large" => SourceState::TransactionTooLarge { reason, fix },
             "disk_full" => SourceState::DiskFull { reason, fix },
             "paused" => SourceState::Paused { reason, fix },
             "waiting_for_slot" => SourceState::WaitingForSlot { reason },
@@ -174,6 +176,7 @@ mod tests {
             "starting",
             "waiting_for_slot",
             "source_refused",
+            "transaction_too_large",
             "disk_full",
         ] {
             let refused = why_resync("shop", &state(well), false).expect_err("is well");

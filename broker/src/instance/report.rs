@@ -251,6 +251,7 @@ fn dts_state(state: &SourceState) -> &'static str {
         | SourceState::SourceRefused { .. }
         | SourceState::RowUnreadable { .. }
         | SourceState::RecordTooLarge { .. }
+        | SourceState::TransactionTooLarge { .. }
         | SourceState::DiskFull { .. } => "Abnormal",
     }
 }

@@ -5,18 +5,27 @@
 //! syncs; after a pause there is nothing to wait for.
 
 pub(super) mod orders;
+mod room;
 
-use std::{collections::HashMap, thread, time::Duration};
+use std::{collections::HashMap, future::pending, thread, time::Duration};
 
-use headwater_capture::{Captured, Commit, TransactionGroup};
+use headwater_capture::{Captured, Commit, OpenPlace, TransactionGroup};
 use headwater_storage::{
     CommitGroup, Journal, NewBatch, PositionChange, StorageError, TopicNumber,
 };
-use tokio::{runtime::Handle, sync::mpsc, time::timeout};
-use tracing::{debug, info, warn};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tracing::{debug, info};
 
 use super::{
-    SOURCE, Surroundings, farewell::Farewell, order::Order, registrar::Registrar,
+    SOURCE, Surroundings,
+    farewell::Farewell,
+    large::{Patience, Room, Standstill, TooLarge},
+    order::Order,
+    registrar::Registrar,
     source::InstanceSource,
 };
 use crate::{config::FeedConfig, stop::stopped};
@@ -39,6 +48,12 @@ pub(super) struct Writer {
     /// What the open group has appended: bytes and records by topic.
     appended: HashMap<TopicNumber, u64>,
     records: u64,
+    /// Which transaction they are of, where parts of it were handed over.
+    place: Option<OpenPlace>,
+    room: Room,
+    patience: Patience,
+    /// Of a transaction that is too large.
+    standstill: watch::Sender<Option<Standstill>>,
 }
 
 /// What became of what the source handed over.
@@ -49,13 +64,6 @@ enum Taken {
     Stopping,
 }
 
-/// What a wait for space ended with.
-enum Waited {
-    Space,
-    Order(Order),
-    Stop,
-}
-
 /// What to do next.
 enum Step {
     Take(Captured),
@@ -63,6 +71,8 @@ enum Step {
     Idle,
     /// The source has ended for good; its status says why.
     SourceEnded,
+    /// There is room for what was too large.
+    TryAgain,
     Obey(Order),
     Stop,
 }
@@ -73,8 +83,15 @@ impl Writer {
         journal: Journal,
         (source, orders): (InstanceSource, mpsc::Receiver<Order>),
         (registrar, feeds): (Registrar, Vec<FeedConfig>),
+        (log_bytes, standstill): (u64, watch::Sender<Option<Standstill>>),
         surroundings: Surroundings,
     ) -> Self {
+        let stop = surroundings.space_stop;
+        let room = Room {
+            log: log_bytes,
+            file: journal.file_bytes(),
+            free: stop.saturating_add(stop / 4),
+        };
         Self {
             instance,
             journal,
@@ -87,6 +104,10 @@ impl Writer {
             last_sync: None,
             appended: HashMap::new(),
             records: 0,
+            place: None,
+            room,
+            patience: Patience::default(),
+            standstill,
         }
     }
 
@@ -106,12 +127,13 @@ impl Writer {
     fn work(mut self, runtime: &Handle) -> Result<(), StorageError> {
         loop {
             match self.until_space(runtime)? {
-                Waited::Space => {}
-                Waited::Order(order) => {
+                room::Waited::Space => {}
+                room::Waited::Order(order) => {
                     self.obey(order, runtime)?;
                     continue;
                 }
-                Waited::Stop => return self.close(runtime),
+                room::Waited::TooLarge(why) => self.stand_still(why, runtime)?,
+                room::Waited::Stop => return self.close(runtime),
             }
             self.pace();
             match runtime.block_on(self.step()) {
@@ -126,6 +148,7 @@ impl Writer {
                     self.note_durable_end()?;
                     self.source_ended = true;
                 }
+                Step::TryAgain => self.try_again()?,
                 Step::Obey(order) => self.obey(order, runtime)?,
                 Step::Stop => return self.close(runtime),
             }
@@ -152,11 +175,18 @@ impl Writer {
         let space = self.surroundings.space.clone();
         let note_due = self.journal.note_due_in(self.surroundings.clock.now());
         let ended = self.source_ended;
+        let goes_on_at = self.goes_on_at();
+        let roomier = async {
+            match goes_on_at {
+                Some(bytes) => space.has_free(bytes).await,
+                None => pending().await,
+            }
+        };
         let source = &mut self.source;
         let next = async {
             let next = async {
                 if ended {
-                    return std::future::pending().await;
+                    return pending().await;
                 }
                 source.next().await
             };
@@ -171,67 +201,12 @@ impl Writer {
             Some(order) = self.orders.recv() => Step::Obey(order),
             // Then the loop waits for space, and takes nothing meanwhile.
             () = space.short() => Step::Idle,
+            () = roomier => Step::TryAgain,
             next = next => match next {
                 Ok(Some(captured)) => Step::Take(captured),
                 Ok(None) => Step::SourceEnded,
                 Err(_) => Step::Idle,
             },
-        }
-    }
-
-    /// Waits while the disk is full, between two groups: orders are obeyed meanwhile.
-    fn until_space(&mut self, runtime: &Handle) -> Result<Waited, StorageError> {
-        let space = self.surroundings.space.clone();
-        if space.is_enough() {
-            return Ok(Waited::Space);
-        }
-        self.note_durable_end()?;
-        let mut stop = self.surroundings.stop.clone();
-        Ok(runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = stopped(&mut stop) => Waited::Stop,
-                Some(order) = self.orders.recv() => Waited::Order(order),
-                () = space.enough() => Waited::Space,
-            }
-        }))
-    }
-
-    /// Waits while the disk is full, which the instance's status tells. `false`: the broker stops.
-    fn has_space(&mut self, runtime: &Handle) -> Result<bool, StorageError> {
-        let space = self.surroundings.space.clone();
-        if space.is_enough() {
-            return Ok(true);
-        }
-        self.note_durable_end()?;
-        let mut stop = self.surroundings.stop.clone();
-        Ok(runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = stopped(&mut stop) => false,
-                () = space.enough() => true,
-            }
-        }))
-    }
-
-    /// Waits until the journal has the space for its next step. `false`: the broker stops.
-    fn until_ready(
-        &mut self,
-        runtime: &Handle,
-        ready: impl Fn(&mut Journal) -> Result<(), StorageError>,
-    ) -> Result<bool, StorageError> {
-        loop {
-            match ready(&mut self.journal) {
-                Ok(()) => return Ok(true),
-                Err(StorageError::NoSpace(why)) => {
-                    warn!(instance = self.instance, why, "no space for the log");
-                    self.surroundings.space.refuse();
-                }
-                Err(error) => return Err(error),
-            }
-            if !self.has_space(runtime)? {
-                return Ok(false);
-            }
         }
     }
 
@@ -259,11 +234,15 @@ impl Writer {
     fn take_back(&mut self) -> Result<(), StorageError> {
         self.appended.clear();
         self.records = 0;
+        self.place = None;
+        self.patience.forget();
         self.journal.rewind()
     }
 
     fn append(&mut self, group: TransactionGroup, runtime: &Handle) -> Result<Taken, StorageError> {
         let clock = self.surroundings.clock;
+        let is_part = group.commit.is_none() || self.journal.open_size().bytes > 0;
+        self.place = group.open.or(self.place.take());
         for table in group.batches {
             let topic = self
                 .registrar
@@ -281,8 +260,13 @@ impl Writer {
                 max_timestamp: built.max_timestamp,
             };
             let length = batch.bytes.len();
-            if !self.until_ready(runtime, |journal| journal.ready_to_append(length))? {
-                return Ok(Taken::Stopping);
+            if is_part && self.exceeds_log(length) {
+                self.stand_still(TooLarge::Log, runtime)?;
+                return Ok(Taken::Done);
+            }
+            let ready = |journal: &mut Journal| journal.ready_to_append(length);
+            if let Some(taken) = self.until_ready(runtime, length, ready)? {
+                return Ok(taken);
             }
             self.surroundings.metrics.appended(batch.bytes.len());
             *self.appended.entry(topic).or_default() += batch.bytes.len() as u64;
@@ -302,8 +286,9 @@ impl Writer {
             commit_time_ms: commit.commit_time_ms,
             schema_version: self.surroundings.directory.catalog().schema_version(),
         };
-        if !self.until_ready(runtime, |journal| journal.ready_to_commit(&group))? {
-            return Ok(Taken::Stopping);
+        let ready = |journal: &mut Journal| journal.ready_to_commit(&group);
+        if let Some(taken) = self.until_ready(runtime, 0, ready)? {
+            return Ok(taken);
         }
         let started = clock.monotonic();
         self.last_sync = Some(started);
@@ -315,6 +300,7 @@ impl Writer {
         self.surroundings
             .metrics
             .committed(std::mem::take(&mut self.records), took);
+        self.place = None;
         // Last, so that what is confirmed is counted.
         self.source.confirm(&commit.position);
         self.journal.roll_if_due(clock.now())?;

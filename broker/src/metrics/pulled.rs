@@ -34,7 +34,7 @@ use crate::{
 const TOPICS_MAX: usize = 1_000;
 
 /// Every state there is, so that one that is over reads 0.
-const STATES: [&str; 12] = [
+const STATES: [&str; 13] = [
     "starting",
     "waiting_for_slot",
     "running",
@@ -44,6 +44,7 @@ const STATES: [&str; 12] = [
     "source_refused",
     "row_unreadable",
     "record_too_large",
+    "transaction_too_large",
     "disk_full",
     "paused",
     "stopped",

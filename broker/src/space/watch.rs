@@ -56,6 +56,13 @@ impl SpaceView {
         );
     }
 
+    /// Returns when so many bytes are free. Cancel safe.
+    pub(crate) async fn has_free(&self, bytes: u64) {
+        let mut space = self.space.subscribe();
+        let has = |space: &Space| space.state != SpaceState::Stopped && space.free >= bytes;
+        drop(space.wait_for(has).await);
+    }
+
     /// Returns when capture must wait. Cancel safe.
     pub(crate) async fn short(&self) {
         let mut space = self.space.subscribe();
@@ -76,6 +83,7 @@ impl SpaceView {
             | SourceState::SourceRefused { .. }
             | SourceState::RowUnreadable { .. }
             | SourceState::RecordTooLarge { .. }
+            | SourceState::TransactionTooLarge { .. }
             | SourceState::Paused { .. }
             | SourceState::Stopped => status,
             SourceState::Starting

@@ -151,6 +151,7 @@ impl Harness {
                 transactions: 1,
                 changes: 1,
             }),
+            open: None,
         };
         self.feeder
             .captured
@@ -255,6 +256,7 @@ pub(crate) fn group_of(table: TableKey) -> TransactionGroup {
             transactions: 1,
             changes: 1,
         }),
+        open: None,
     }
 }
 

@@ -152,6 +152,7 @@ async fn commit(secured: &mut Secured, sizes: &[usize]) {
             transactions: 1,
             changes: 1,
         }),
+        open: None,
     };
     let feeder = &mut secured.feeders[0];
     feeder.captured.send(Captured::Group(group)).await.unwrap();

@@ -69,6 +69,14 @@ pub enum SourceState {
         /// What to do.
         fix: String,
     },
+    /// A transaction does not fit: not the disk, or not what the log may hold. Nothing of it is kept. Only the owner of
+    /// the log can tell, so it is never a source's own state.
+    TransactionTooLarge {
+        /// Where it commits, its largest topic, its size so far, and what it does not fit.
+        reason: String,
+        /// What to do.
+        fix: String,
+    },
     /// There is no space for what would be captured: nothing is asked of the source until there is. Only the owner of
     /// the log can tell, so it is never a source's own state.
     DiskFull {
@@ -101,6 +109,7 @@ impl SourceState {
             Self::SourceRefused { .. } => "source_refused",
             Self::RowUnreadable { .. } => "row_unreadable",
             Self::RecordTooLarge { .. } => "record_too_large",
+            Self::TransactionTooLarge { .. } => "transaction_too_large",
             Self::DiskFull { .. } => "disk_full",
             Self::Paused { .. } => "paused",
             Self::Stopped => "stopped",
@@ -117,6 +126,7 @@ impl SourceState {
             | Self::SourceRefused { reason, .. }
             | Self::RowUnreadable { reason, .. }
             | Self::RecordTooLarge { reason, .. }
+            | Self::TransactionTooLarge { reason, .. }
             | Self::DiskFull { reason, .. }
             | Self::Paused { reason, .. } => Some(reason),
             Self::Starting | Self::Running | Self::Stopped => None,
@@ -131,6 +141,7 @@ impl SourceState {
             | Self::SourceRefused { fix, .. }
             | Self::RowUnreadable { fix, .. }
             | Self::RecordTooLarge { fix, .. }
+            | Self::TransactionTooLarge { fix, .. }
             | Self::DiskFull { fix, .. }
             | Self::Paused { fix, .. } => Some(fix.as_str()).filter(|fix| !fix.is_empty()),
             Self::Starting

@@ -9,7 +9,7 @@ use super::{
     read::{FileRead, Frames, Part, Want},
 };
 use crate::{
-    block_cache::Buffers,
+    block_cache::{Buffers, SharedKey},
     disk::SegmentFile,
     frame::{FrameHeader, Kind},
     index::SpanEntry,
@@ -28,17 +28,19 @@ pub(super) struct BatchReader<'a> {
     read: &'a FileRead,
     walker: Walker<'a>,
     buffers: &'a Arc<Buffers>,
+    /// Its number in the keys of what is shared.
+    log: u64,
     /// Places to jump to, not yet passed.
     ahead: std::slice::Iter<'a, SpanEntry>,
 }
 
 impl<'a> BatchReader<'a> {
-    /// `buffers`: for large batches.
+    /// `buffers`: for large batches of the log of this number.
     pub(super) fn new(
         read: &'a FileRead,
         frames: &'a Frames,
         file: &'a dyn SegmentFile,
-        buffers: &'a Arc<Buffers>,
+        (buffers, log): (&'a Arc<Buffers>, u64),
     ) -> Self {
         let mut ahead = frames.entries.iter();
         let from = ahead.next().map_or(0, |entry| entry.position);
@@ -46,6 +48,7 @@ impl<'a> BatchReader<'a> {
             read,
             walker: Walker::new(file, frames.identity, from, frames.bytes, WINDOW_BYTES),
             buffers,
+            log,
             ahead,
         }
     }
@@ -182,12 +185,15 @@ impl<'a> BatchReader<'a> {
         if length <= WINDOW_BYTES {
             return self.walker.body(position, header).map(Bytes::from);
         }
-        let mut count = 0;
-        let body = self.buffers.filled(length, |buffer| {
-            count = self.walker.read_body(position, buffer)?;
-            Ok::<_, io::Error>(())
-        })?;
-        Ok(body.slice(..count))
+        let key = SharedKey {
+            log: self.log,
+            file: self.read.file,
+            is_sealed: false,
+            position,
+        };
+        let walker = &mut self.walker;
+        let fill = |buffer: &mut [u8]| walker.read_body(position, buffer);
+        self.buffers.shared(key, length, fill)
     }
 
     fn failed(&self, error: WalkError) -> ReadError {

@@ -49,6 +49,13 @@ impl Log {
         files.map(|(number, facts)| (*number, *facts)).collect()
     }
 
+    /// Length of all files behind file `number`, bytes.
+    pub(crate) fn bytes_behind(&self, number: u64) -> u64 {
+        let visible = self.read_visible();
+        let behind = visible.files.range(number.saturating_add(1)..);
+        behind.map(|(_, facts)| facts.bytes).sum()
+    }
+
     /// What readers would lose if all files before `oldest` were deleted.
     pub(crate) fn before(&self, oldest: u64) -> Vec<DeletedRange> {
         let visible = self.read_visible();

@@ -3,7 +3,7 @@
 //! Where a batch is, is looked up under the lock; the file is read after it. Meanwhile the file may have been sealed or
 //! deleted: then it is not found, and the place is looked up again.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ use super::{
     sealed_read::RunReader,
 };
 use crate::{
+    block_cache::Buffers,
     disk::SegmentFile,
     index::{Located, LocatedTime, RunPlace, SpanEntry, Start, Stored},
     number::TopicNumber,
@@ -152,7 +153,7 @@ impl Log {
                 |visible| visible.locate(topic, want.offset).map(Some),
                 |read, handle| match &read.place {
                     Place::Journal(frames) => {
-                        BatchReader::new(read, frames, handle, self.cache.buffers()).read(want)
+                        BatchReader::new(read, frames, handle, self.large_batches()).read(want)
                     }
                     Place::Sealed(run) => RunReader::new(self, read, *run, handle).read(want),
                 },
@@ -172,6 +173,11 @@ impl Log {
                 return Ok(pieces);
             }
         }
+    }
+
+    /// Memory for batches that are not cached, and this log's number there.
+    fn large_batches(&self) -> (&Arc<Buffers>, u64) {
+        (self.cache.buffers(), self.cache_number)
     }
 
     /// Whether the ring, and not a file, is to be asked for `offset`; the end counts too.
@@ -215,7 +221,7 @@ impl Log {
             },
             |read, handle| match &read.place {
                 Place::Journal(frames) => {
-                    BatchReader::new(read, frames, handle, self.cache.buffers())
+                    BatchReader::new(read, frames, handle, self.large_batches())
                         .at_time(timestamp_ms)
                 }
                 Place::Sealed(run) => {

@@ -16,7 +16,7 @@ use super::{
     read::{FileRead, Part, Want},
 };
 use crate::{
-    block_cache::{Block, Buffers, CachedBatch, Piece, PieceKey},
+    block_cache::{Block, Buffers, CachedBatch, Piece, PieceKey, SharedKey},
     codec::Input,
     disk::SegmentFile,
     index::RunPlace,
@@ -200,7 +200,7 @@ impl<'a> RunReader<'a> {
                 load_rows(self.file, entry).map_err(|error| Some(self.read.failed(error)))?;
             let rows = rows.ok_or(None)?;
             let verify = !self.log.has_verified(key.file, key.position);
-            let block = load_block(self.file, entry, &rows, buffers, verify);
+            let block = load_block((self.file, key), entry, &rows, buffers, verify);
             let block = block.map_err(|error| Some(self.read.failed(error)))?;
             if verify && block.batches.iter().all(|batch| batch.whole) {
                 self.log.remember_verified(key);
@@ -292,21 +292,25 @@ fn load_rows(file: &dyn SegmentFile, entry: &BlockEntry) -> std::io::Result<Opti
 }
 
 fn load_block(
-    file: &dyn SegmentFile,
+    (file, key): (&dyn SegmentFile, PieceKey),
     entry: &BlockEntry,
     rows: &[BatchRow],
     buffers: &Arc<Buffers>,
     verify: bool,
 ) -> std::io::Result<Block> {
-    let mut count = 0;
-    let bytes = buffers.filled(entry.bytes as usize, |bytes| {
-        count = read_full(file, entry.position, bytes)?;
-        Ok::<_, std::io::Error>(())
+    let key = SharedKey {
+        log: key.log,
+        file: key.file,
+        is_sealed: true,
+        position: key.position,
+    };
+    let bytes = buffers.shared(key, entry.bytes as usize, |bytes| {
+        read_full(file, entry.position, bytes)
     })?;
     let (mut from, mut offset) = (0, entry.base_offset);
     let batch = |row: &BatchRow| {
         let end = from + row.bytes as usize;
-        let stored = bytes.get(from..end).filter(|_| end <= count);
+        let stored = bytes.get(from..end);
         let whole = stored.is_some_and(|stored| !verify || crc32fast::hash(stored) == row.crc);
         (from, offset) = (end, offset.saturating_add(i64::from(row.records)));
         CachedBatch {

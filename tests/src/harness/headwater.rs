@@ -290,6 +290,24 @@ impl Headwater {
         self.process.resident_kib()
     }
 
+    /// The most that its resident memory was since it was started, in KiB.
+    #[must_use]
+    pub fn peak_kib(&self) -> u64 {
+        self.process.peak_kib()
+    }
+
+    /// The value of one metric of the instance; `None` while nobody answers or it is not there.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        let answer = self.get("/metrics")?;
+        let line = format!("{name}{{instance=\"{}\"}} ", self.options.instance);
+        let value = answer
+            .body
+            .lines()
+            .find_map(|found| found.strip_prefix(&line))?;
+        value.trim().parse().ok()
+    }
+
     /// Everything it has said, over restarts.
     #[must_use]
     pub fn log(&self) -> String {

@@ -96,13 +96,23 @@ impl Process {
     /// Its resident memory, in KiB (`VmRSS`).
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most that its resident memory ever was, in KiB (`VmHWM`).
+    #[must_use]
+    pub fn peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, figure: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(figure))
             .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-            .unwrap_or_else(|| panic!("{path} has no VmRSS: {} has ended?", self.name))
+            .unwrap_or_else(|| panic!("{path} has no {figure} {} has ended?", self.name))
     }
 }
 

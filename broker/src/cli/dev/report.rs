@@ -121,7 +121,7 @@ impl Report {
             return None;
         }
         let instance = broker.instances().next()?;
-        let status = instance.status.borrow().clone();
+        let status = instance.status_now();
         let now = Snapshot {
             state: status.state.name(),
             rows: status.counters.changes,

@@ -73,16 +73,27 @@ impl Writer {
         };
         info!(instance = self.instance, reason = pause.reason, "paused");
         self.store_pause(Some(pause))?;
+        // What was too large is tried again behind the pause, not in it.
+        self.standstill.send_replace(None);
         self.rest(runtime)?;
         Ok(Done::Paused)
     }
 
     fn resume(&mut self) -> Result<Done, Halt> {
-        if self.stored()?.pause.is_none() {
-            let name = &self.instance;
-            return Err(OrderError::Refused(format!("instance {name} is not paused")).into());
+        let name = &self.instance;
+        match self.stored()?.pause {
+            Some(_) => self.store_pause(None)?,
+            None if !self.stands_still() => {
+                return Err(OrderError::Refused(format!("instance {name} is not paused")).into());
+            }
+            None if self.source.is_temporary() => {
+                return Err(OrderError::Refused(format!(
+                    "instance {name} had a temporary slot, which has ended: start again with more room"
+                ))
+                .into());
+            }
+            None => {}
         }
-        self.store_pause(None)?;
         info!(instance = self.instance, "resumed");
         self.start_source()?;
         Ok(Done::Resumed)
@@ -92,7 +103,7 @@ impl Writer {
         let stored = self.stored()?;
         let state = match &stored.pause {
             Some(pause) => pause_state(&self.instance, pause),
-            None => self.source.status().borrow().state.clone(),
+            None => self.state(),
         };
         let reason = why_resync(&self.instance, &state, force)?;
         self.rest(runtime)?;
@@ -158,7 +169,7 @@ impl Writer {
     }
 
     /// Nothing is read any more; an unfinished group is taken back, the source sends it again.
-    fn rest(&mut self, runtime: &Handle) -> Result<(), StorageError> {
+    pub(super) fn rest(&mut self, runtime: &Handle) -> Result<(), StorageError> {
         runtime.block_on(self.source.stop());
         self.take_back()
     }
@@ -174,9 +185,10 @@ impl Writer {
     }
 
     /// Begins anew behind what the log has.
-    fn start_source(&mut self) -> Result<(), StorageError> {
+    pub(super) fn start_source(&mut self) -> Result<(), StorageError> {
         self.registrar.forget_tables();
         self.source_ended = false;
+        self.standstill.send_replace(None);
         self.begin()
     }
 

@@ -9,10 +9,10 @@
 //! | a position without changes | every few seconds or megabytes | `Group` without batches |
 
 use crate::group::gather::Whole;
-use crate::group::{Captured, Commit, TransactionGroup};
+use crate::group::{Captured, Commit, OpenPlace, TransactionGroup};
 use crate::limits::CaptureLimits;
 use crate::postgres::assembler::Assembler;
-use crate::postgres::position::Position;
+use crate::postgres::position::{Lsn, Position};
 use crate::table::{Column, Table};
 
 /// Positions, definitions, and time.
@@ -171,7 +171,11 @@ impl Assembler {
             Next::Whole | Next::Position => {
                 let (batches, whole) = self.gather.take_whole();
                 let commit = Some(self.handover.commit(whole));
-                Some(Captured::Group(TransactionGroup { batches, commit }))
+                Some(Captured::Group(TransactionGroup {
+                    batches,
+                    commit,
+                    open: None,
+                }))
             }
             Next::Part => Some(self.take_part()),
         }
@@ -181,11 +185,16 @@ impl Assembler {
     fn take_part(&mut self) -> Captured {
         let open_tables = std::mem::take(&mut self.handover.open_tables);
         self.handover.tables.extend(open_tables);
+        let open = self.open_lsn().map(|commit_lsn| OpenPlace {
+            commits_at: Lsn(commit_lsn).to_string(),
+            behind: Lsn(commit_lsn + 1).to_string(),
+        });
         self.handover.take_tables().unwrap_or_else(|| {
             let keep_bytes = self.handover.limits.large_transaction_bytes / 2;
             Captured::Group(TransactionGroup {
                 batches: self.gather.take_part(keep_bytes),
                 commit: None,
+                open,
             })
         })
     }

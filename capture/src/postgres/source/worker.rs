@@ -142,6 +142,7 @@ fn log_state(instance: &str, state: &SourceState) {
         | SourceState::SourceRefused { .. }
         | SourceState::RowUnreadable { .. }
         | SourceState::RecordTooLarge { .. }
+        | SourceState::TransactionTooLarge { .. }
         | SourceState::DiskFull { .. }
         | SourceState::Paused { .. } => {
             tracing::error!(instance, state = name, reason, fix, "source");

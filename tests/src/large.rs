@@ -23,7 +23,7 @@ use std::{
 };
 
 use crate::{
-    harness::{Configured, Headwater, Options, Postgres, Session, Version, clock},
+    harness::{Configured, Headwater, Options, Postgres, Session, Version},
     random::Random,
     wire::Wire,
 };

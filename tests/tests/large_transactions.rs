@@ -5,8 +5,8 @@
 //!
 //! | variable | meaning | without it |
 //! |---|---|---|
-//! | `HEADWATER_LARGE_ROWS` | rows of the transaction | 40,000 |
-//! | `HEADWATER_LARGE_ROW_BYTES` | bytes of each row's text, a multiple of 32 | 2,048 |
+//! | `HEADWATER_LARGE_ROWS` | rows of the transaction | 6,000 |
+//! | `HEADWATER_LARGE_ROW_BYTES` | bytes of each row's text, a multiple of 32 | 16,384 |
 //! | `HEADWATER_LARGE_KILLS` | interruptions at random moments instead of the fixed ones | - |
 //! | `HEADWATER_SEED` | repeats them | a new one, printed |
 //! | `HEADWATER_POSTGRES` | 15 or 18 | 15 |
@@ -49,8 +49,8 @@ const FIXED: [(Interruption, u64); 4] = [
 fn a_large_transaction_is_seen_whole_or_not_at_all_whatever_befalls_it() {
     let is_long = env::var_os(ROWS).is_some();
     let shape = Shape {
-        rows: torture::number(ROWS, 40_000),
-        row_bytes: torture::number("HEADWATER_LARGE_ROW_BYTES", 2_048),
+        rows: torture::number(ROWS, 6_000),
+        row_bytes: torture::number("HEADWATER_LARGE_ROW_BYTES", 16_384),
     };
     let interruptions = if is_long {
         random_moments(torture::number(KILLS, 0))
@@ -99,7 +99,7 @@ fn a_large_transaction_is_seen_whole_or_not_at_all_whatever_befalls_it() {
 fn readers_of_one_large_record_share_its_memory() {
     let shape = Shape {
         rows: 1,
-        row_bytes: 64 << 20,
+        row_bytes: 24 << 20,
     };
     let data = tempfile::tempdir().expect("a temporary directory can be made");
     let place = data.path().join("data");
@@ -139,8 +139,8 @@ fn random_moments(count: u64) -> Vec<(Interruption, u64)> {
 #[test]
 fn a_transaction_that_the_log_may_not_hold_is_named_and_waits_for_a_person() {
     let shape = Shape {
-        rows: 10_000,
-        row_bytes: 2_048,
+        rows: 2_000,
+        row_bytes: 16_384,
     };
     let data = tempfile::tempdir().expect("a temporary directory can be made");
     let configured = Configured {

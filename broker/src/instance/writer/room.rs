@@ -136,12 +136,14 @@ impl Writer {
         };
         let now = self.surroundings.clock.wall_ms();
         let stands = standstill(why, &self.room, &told, now);
-        let (name, state) = (&self.instance, &stands.state);
-        let (reason, fix) = (state.reason(), state.fix());
-        error!(instance = name, state = state.name(), reason, fix, "source");
+        let state = stands.state.clone();
         self.standstill.send_replace(Some(stands));
         self.source_ended = true;
-        self.rest(runtime)
+        self.rest(runtime)?;
+        let (instance, name) = (&self.instance, state.name());
+        let (reason, fix) = (state.reason(), state.fix());
+        error!(instance, state = name, reason, fix, "source");
+        Ok(())
     }
 
     pub(super) fn stands_still(&self) -> bool {

@@ -262,10 +262,9 @@ pub(crate) fn start(
     let registrar = Registrar::new(number, feeds);
     let mut writer = Writer::new(
         config.name.clone(),
-        journal,
-        (source, received),
+        (journal, config.retention.bytes),
+        (source, received, standstill),
         (registrar, config.feeds),
-        (config.retention.bytes, standstill),
         surroundings,
     );
     if stored.pause.is_none() {

@@ -171,6 +171,7 @@ impl Campaign {
     /// Small transactions, the large one, and small ones again, through all `interruptions`: each with the hundredth of
     /// the transaction at which it comes. Returns when everything has arrived: how many of them came in the middle.
     /// Panics at whatever is wrong.
+    #[expect(clippy::print_stderr, reason = "a long run tells how it goes")]
     pub fn run(&mut self, interruptions: &[(Interruption, u64)]) -> usize {
         self.write_small(3);
         self.wait();

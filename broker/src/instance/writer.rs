@@ -77,13 +77,20 @@ enum Step {
     Stop,
 }
 
+/// What comes in, and what is told of a transaction that is too large.
+type Wires = (
+    InstanceSource,
+    mpsc::Receiver<Order>,
+    watch::Sender<Option<Standstill>>,
+);
+
 impl Writer {
+    /// `log_bytes`: what the log may hold.
     pub(super) fn new(
         instance: String,
-        journal: Journal,
-        (source, orders): (InstanceSource, mpsc::Receiver<Order>),
+        (journal, log_bytes): (Journal, u64),
+        (source, orders, standstill): Wires,
         (registrar, feeds): (Registrar, Vec<FeedConfig>),
-        (log_bytes, standstill): (u64, watch::Sender<Option<Standstill>>),
         surroundings: Surroundings,
     ) -> Self {
         let stop = surroundings.space_stop;

@@ -12,6 +12,7 @@ mod password;
 mod run;
 mod screen;
 mod serve;
+mod source_options;
 
 use std::path::PathBuf;
 

@@ -16,6 +16,6 @@ cargo_fuzz_version='0.13.2'
 dts_sdk_versions=('2.0.0' '1.4.0')
 # kafka-clients and slf4j-nop: tests/java/pom.xml
 kafka_version='4.3.0'          # the broker that scripts/bench --vs kafka measures
-debezium_version='3.6.3.Final' # that of scripts/compare-debezium, with Kafka Connect of kafka_version
+debezium_version='3.6.3.Final' # of scripts/compare-debezium and scripts/bench --vs debezium, in Kafka Connect of kafka_version
 # Flink as docs/flink.md names it: its line, its version, that of its Kafka connector.
 flink_versions=('1.20 1.20.3 3.4.0-1.20' '2.2 2.2.1 5.0.0-2.2')

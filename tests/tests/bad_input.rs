@@ -176,6 +176,52 @@ fn a_check_of_a_source_says_by_its_exit_code_whether_it_can_be_captured() {
 }
 
 #[test]
+fn a_check_by_a_configuration_looks_at_what_run_would_capture() {
+    let postgres = Postgres::start(Version::V15);
+    postgres.execute(
+        "CREATE TABLE wanted (line text); CREATE TABLE unwanted (line text); \
+         SELECT pg_create_logical_replication_slot('taken', 'test_decoding')",
+    );
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let second = "slot = \"taken\"\n[instance.tables]\nexclude = [\"public.un*\"]\n\
+         [[instance]]\nname = \"other\"\n[instance.source]\nurl = \"postgres://h/d\"\n";
+    let file = config(directory.path(), &postgres.url(), 1, 2, second);
+    let file = file.to_str().expect("UTF-8");
+    let check = |arguments: &[&str]| {
+        let arguments = [&["check", "source", "--config", file], arguments].concat();
+        Headwater::spawn_arguments(&arguments)
+    };
+
+    let mut checked = check(&["--instance", "shop"]);
+    checked.wait(Duration::from_secs(30));
+    let log = checked.log();
+    assert!(log.contains("public.wanted"), "{log}");
+    assert!(!log.contains("public.unwanted"), "{log}");
+    assert!(log.contains("\"taken\""), "{log}");
+    is_refused(checked, SOURCE_UNUSABLE, &["cannot be captured"]);
+
+    is_refused(check(&[]), WRONG_USAGE, &["--instance", "shop, other"]);
+    let unknown = check(&["--instance", "depot"]);
+    is_refused(
+        unknown,
+        WRONG_USAGE,
+        &["headwater.toml", "depot", "shop, other"],
+    );
+    let both = check(&["--tables", "public.t"]);
+    is_refused_by_usage(both, &["--config", "--tables"]);
+    let neither = Headwater::spawn_arguments(&["check", "source"]);
+    is_refused_by_usage(neither, &["SOURCE_URL"]);
+}
+
+/// What the parser of the command line refuses, in its own words.
+fn is_refused_by_usage(mut headwater: Headwater, words: &[&str]) {
+    let status = headwater.wait(Duration::from_secs(30));
+    let log = headwater.log();
+    assert_eq!(status.code(), Some(WRONG_USAGE), "{log}");
+    assert!(words.iter().all(|word| log.contains(word)), "{log}");
+}
+
+#[test]
 fn a_full_slot_list_is_named_with_its_setting() {
     let postgres = Postgres::start_with(Version::V15, &["max_replication_slots=1"]);
     postgres.execute("SELECT pg_create_physical_replication_slot('taken')");

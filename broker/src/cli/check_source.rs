@@ -1,44 +1,41 @@
-//! `headwater check source URL`: what a database is like as a source, before anything is made there. Writes nothing.
+//! `headwater check source URL`, or `--config FILE`: what a database is like as a source, before anything is made
+//! there. Writes nothing.
 //!
 //! Findings go to standard output, one a line, or all as one JSON object. The rules: `capture/src/postgres/check.rs`.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
-use headwater_capture::{
-    filter::{ColumnFilter, TableFilter},
-    postgres::{
-        PasswordSources, SourceUrl,
-        check::{self, Finding, Severity},
-    },
+use headwater_capture::postgres::{
+    self,
+    check::{self, Finding, Severity},
 };
 use serde_json::{Value, json};
 
 use super::{
-    Exit, dev,
+    Exit,
     output::{self, Format, shown},
+    source_options::SourceOptions,
 };
 use crate::{
-    config::{PostgresConfig, RecordLimits, check_name},
+    config::{FeedConfig, InstanceConfig, PostgresConfig, SourceConfig, file},
     instance::postgres_config,
-    limits::WAL_WARN_BYTES,
 };
 
 #[derive(Debug, Args)]
 pub(super) struct CheckSource {
     /// The database: postgres://USER@HOST:PORT/DATABASE. The password may come from PGPASSWORD or ~/.pgpass.
-    #[arg(value_name = "SOURCE_URL")]
-    source_url: String,
-    /// The instance that will read it [default: the database's name]. Slot and publications are headwater_NAME.
-    #[arg(long, value_name = "NAME")]
-    instance: Option<String>,
-    /// Only these tables: schema.table with * and ?. May be given several times.
-    #[arg(long, value_name = "PATTERN", num_args = 1)]
-    tables: Vec<String>,
-    /// Which feeds, with commas between them: tables, dts.
-    #[arg(long, value_name = "FEEDS", default_value = "tables")]
-    feeds: String,
-    /// How changes will be written: flink, debezium.
-    #[arg(long, value_name = "PRESET", default_value = "flink")]
-    preset: String,
+    #[arg(value_name = "SOURCE_URL", required_unless_present = "config")]
+    source_url: Option<String>,
+    /// What `run` would capture by this file; which of its instances, --instance tells where there are several.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["source_url", "tables", "feeds", "preset", "slot", "publication", "failover_slot"]
+    )]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: SourceOptions,
     /// Another replication slot.
     #[arg(long, value_name = "SLOT")]
     slot: Option<String>,
@@ -72,34 +69,60 @@ pub(super) async fn run(args: CheckSource) -> Result<(), Exit> {
     )))
 }
 
-fn config(args: CheckSource) -> Result<headwater_capture::postgres::SourceConfig, Exit> {
-    let usage = |line: String| Exit::Usage(line);
-    let url = SourceUrl::parse(&args.source_url).map_err(|error| usage(error.to_string()))?;
-    let completed = PasswordSources::from_environment().complete(url);
-    let url = completed.map_err(|error| usage(error.to_string()))?;
-    let of_database = || dev::instance_name(&url.database);
-    let name = args.instance.unwrap_or_else(of_database);
-    check_name(&name).map_err(|why| usage(format!("--instance {name:?}: {why}")))?;
-    let feeds = dev::feeds(&args.feeds, &args.preset, &name).map_err(Exit::Usage)?;
-    let tables = TableFilter::parse(&args.tables, &[]);
-    let tables = tables.map_err(|error| usage(format!("--tables: {error}")))?;
+fn config(args: CheckSource) -> Result<postgres::SourceConfig, Exit> {
+    if let Some(path) = args.config {
+        return configured(&path, args.options.instance.as_deref());
+    }
+    let chosen = args.options.chosen(&args.source_url.unwrap_or_default())?;
     let config = PostgresConfig {
-        url,
-        tables,
-        columns: ColumnFilter::default(),
         slot: args.slot,
         publication: args.publication,
         failover_slot: args.failover_slot,
-        heartbeat_interval: None,
-        wal_warn_bytes: WAL_WARN_BYTES,
-        records: RecordLimits::default(),
-        temporary: false,
-        first_failure_ends: true,
+        ..chosen.postgres
     };
-    Ok(headwater_capture::postgres::SourceConfig {
+    Ok(with_feeds(&chosen.instance, chosen.feeds, config))
+}
+
+/// The source of an instance of a configuration file, as `run` has it.
+fn configured(path: &Path, instance: Option<&str>) -> Result<postgres::SourceConfig, Exit> {
+    let loaded = file::load(path).map_err(|error| Exit::Usage(error.to_string()))?;
+    let chosen = chosen(loaded.broker.instances, instance);
+    let instance = chosen.map_err(|why| Exit::Usage(format!("{}: {why}", path.display())))?;
+    match instance.source {
+        SourceConfig::Postgres(config) => Ok(with_feeds(&instance.name, instance.feeds, *config)),
+        SourceConfig::Channel(_) => Err(Exit::Usage(format!(
+            "instance {:?} has no database",
+            instance.name
+        ))),
+    }
+}
+
+/// The instance of this name; without a name the only one.
+fn chosen(instances: Vec<InstanceConfig>, named: Option<&str>) -> Result<InstanceConfig, String> {
+    let names: Vec<String> = instances.iter().map(|each| each.name.clone()).collect();
+    let there = || match names.as_slice() {
+        [] => "there is none: write an [[instance]]".to_owned(),
+        _ => format!("there are: {}", names.join(", ")),
+    };
+    let mut matching = instances
+        .into_iter()
+        .filter(|each| named.is_none_or(|named| each.name == named));
+    match (matching.next(), matching.next(), named) {
+        (Some(instance), None, _) => Ok(instance),
+        (None, _, Some(named)) => Err(format!("no instance is named {named:?}; {}", there())),
+        _ => Err(format!("name an instance with --instance; {}", there())),
+    }
+}
+
+fn with_feeds(
+    instance: &str,
+    feeds: Vec<FeedConfig>,
+    config: PostgresConfig,
+) -> postgres::SourceConfig {
+    postgres::SourceConfig {
         feeds: feeds.into_iter().map(|feed| feed.format).collect(),
-        ..postgres_config(&name, config)
-    })
+        ..postgres_config(instance, config)
+    }
 }
 
 fn line(finding: &Finding) -> String {

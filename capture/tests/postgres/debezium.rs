@@ -4,6 +4,8 @@
 //! topic by topic in their order, as JSON; where ours differ on purpose, the difference stands here and in
 //! `docs/debezium.md`, and must be one.
 
+#[path = "debezium/kept.rs"]
+mod kept;
 #[path = "debezium/transactions.rs"]
 mod transactions;
 

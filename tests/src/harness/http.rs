@@ -1,4 +1,4 @@
-//! One GET over HTTP/1.1, without a library.
+//! One request over HTTP/1.1, without a library.
 
 use std::{
     io::{self, Read, Write},
@@ -20,11 +20,26 @@ pub struct Answer {
 /// # Errors
 /// What the socket says, or `InvalidData` for an answer that is not HTTP.
 pub fn get(address: &str, path: &str) -> io::Result<Answer> {
+    request(address, ("GET", path), "", Duration::from_secs(5))
+}
+
+/// Sends a method, a path and a body of JSON, empty for none, and waits so long for each part of the answer.
+///
+/// # Errors
+/// As [`get`].
+pub fn request(
+    address: &str,
+    (method, path): (&str, &str),
+    json: &str,
+    patience: Duration,
+) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(patience))?;
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        json.len()
     )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

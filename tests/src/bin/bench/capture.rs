@@ -7,11 +7,10 @@
 //! its sync.
 
 use std::process::Stdio;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::database::Database;
-use super::headwater::{Configured, Launch};
+use super::headwater::{Configured, Headwater, Launch};
 use super::postgres_client::Connection;
 use super::report::{Cell, Section};
 use super::sample::Samples;
@@ -40,7 +39,7 @@ const SEALING_COLUMNS: &[&str] = &[
     "peak MB with sealing (hold <= 128)",
 ];
 
-const REFERENCE_PUBLICATION: &str = "reference";
+pub(super) const REFERENCE_PUBLICATION: &str = "reference";
 
 /// A backlog: its rows and how they are grouped.
 pub(super) struct Backlog {
@@ -53,9 +52,12 @@ pub(super) struct Backlog {
 /// What one drain took.
 #[derive(Clone, Copy)]
 pub(super) struct Drain {
+    /// From the moment the slot was active.
     pub(super) seconds: f64,
+    /// From the start of the reader.
+    pub(super) seconds_from_start: f64,
     /// Walsender, and whatever other sessions the reader had.
-    postgres_cpu: f64,
+    pub(super) postgres_cpu: f64,
     pub(super) reader_cpu: f64,
     peak_bytes: f64,
 }
@@ -204,6 +206,7 @@ impl<'a> Runs<'a> {
         let postmaster = self.database.postmaster_pid();
         let postgres_before = process::reaped_cpu_seconds(postmaster)?;
         let reader_before = process::reaped_cpu_seconds(std::process::id())?;
+        let started = Instant::now();
         let mut child = self
             .database
             .recvlogical()
@@ -223,6 +226,7 @@ impl<'a> Runs<'a> {
         process::wait_until_gone(walsender)?;
         Ok(Drain {
             seconds,
+            seconds_from_start: (began - started).as_secs_f64() + seconds,
             postgres_cpu: process::reaped_cpu_seconds(postmaster)? - postgres_before,
             reader_cpu: process::reaped_cpu_seconds(std::process::id())? - reader_before,
             peak_bytes: 0.0,
@@ -242,10 +246,21 @@ impl<'a> Runs<'a> {
         instance: &str,
         change: impl FnOnce(Launch) -> Launch,
     ) -> Result<Drain, Failure> {
+        self.drain_and_look(instance, change, |_| Ok(()))
+    }
+
+    /// The same; once everything was measured, `look` sees headwater with all of the records.
+    pub(super) fn drain_and_look(
+        &mut self,
+        instance: &str,
+        change: impl FnOnce(Launch) -> Launch,
+        look: impl FnOnce(&mut Headwater) -> Result<(), Failure>,
+    ) -> Result<Drain, Failure> {
         let postmaster = self.database.postmaster_pid();
         let postgres_before = process::reaped_cpu_seconds(postmaster)?;
         let data = tempfile::tempdir()?;
         let launch = change(Launch::new(self.database, instance, data.path()));
+        let started = Instant::now();
         let mut headwater = launch.spawn()?;
         headwater.connect()?;
         let walsender = self.wait_for_walsender(&workload::slot(instance))?;
@@ -259,29 +274,25 @@ impl<'a> Runs<'a> {
         let reader_cpu = headwater.cpu_seconds()?;
         #[expect(clippy::cast_precision_loss, reason = "shown in megabytes")]
         let peak_bytes = headwater.memory()?.peak as f64;
+        look(&mut headwater)?;
         headwater.stop()?;
         process::wait_until_gone(walsender)?;
         Ok(Drain {
             seconds,
+            seconds_from_start: (began - started).as_secs_f64() + seconds,
             postgres_cpu: process::reaped_cpu_seconds(postmaster)? - postgres_before,
             reader_cpu,
             peak_bytes,
         })
     }
 
-    /// Waits until the slot is being read and returns the process that serves it.
-    fn wait_for_walsender(&mut self, slot: &str) -> Result<u32, Failure> {
-        let sql = format!(
-            "select coalesce(active_pid, 0) from pg_replication_slots where slot_name = '{slot}'"
-        );
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            match self.sql.value(&sql)?.parse()? {
-                0 => sleep(Duration::from_millis(1)),
-                pid => return Ok(pid),
-            }
-        }
-        Err(format!("nobody reads from slot {slot}").into())
+    /// Waits until no reader has a session any more.
+    pub(super) fn wait_until_alone(&mut self) -> Result<(), Failure> {
+        workload::wait_until_alone(&mut self.sql)
+    }
+
+    pub(super) fn wait_for_walsender(&mut self, slot: &str) -> Result<u32, Failure> {
+        workload::wait_for_walsender(&mut self.sql, slot)
     }
 
     fn cells(&self, pairs: &[(Drain, Drain)]) -> Vec<Cell> {
@@ -327,6 +338,7 @@ fn without_sealing() -> Configured {
     }
 }
 
-fn reference_slot(instance: &str) -> String {
+/// The slot of the reference that stands where that of the instance does.
+pub(super) fn reference_slot(instance: &str) -> String {
     format!("reference_{instance}")
 }

@@ -9,7 +9,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::batch_place::whole_batches;
 use super::kafka_frame::{Frame, Reader, invalid};
@@ -162,6 +163,33 @@ impl FetchClient {
             0 => Ok(Some(offset)),
             UNKNOWN_TOPIC_OR_PARTITION | LEADER_NOT_AVAILABLE => Ok(None),
             code => Err(invalid(format!("ListOffsets error {code}"))),
+        }
+    }
+
+    /// Waits until `topic` is there and holds `records` records that can be read, asking every `interval`.
+    pub(crate) fn wait_for_records(
+        &mut self,
+        topic: &str,
+        records: u64,
+        interval: Duration,
+    ) -> io::Result<()> {
+        const STALLED: Duration = Duration::from_secs(60);
+        let records = i64::try_from(records).map_err(io::Error::other)?;
+        let mut seen = -1;
+        let mut last_progress = Instant::now();
+        loop {
+            let end = self.high_watermark(topic)?.unwrap_or(-1);
+            if end >= records {
+                return Ok(());
+            }
+            if end > seen {
+                seen = end;
+                last_progress = Instant::now();
+            } else if last_progress.elapsed() > STALLED {
+                let text = format!("{topic} stays at {end} of {records} records");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            sleep(interval);
         }
     }
 

@@ -31,6 +31,7 @@ pub(crate) struct Launch {
     source_url: String,
     instance: String,
     feeds: &'static str,
+    preset: &'static str,
     data: PathBuf,
     /// `run` with these lines in its configuration; `dev` without.
     configured: Option<Configured>,
@@ -51,6 +52,7 @@ impl Launch {
             source_url: database.server().url(),
             instance: instance.to_owned(),
             feeds: "tables",
+            preset: "flink",
             data: data.to_owned(),
             configured: None,
         }
@@ -67,6 +69,11 @@ impl Launch {
     /// With these feeds instead of `tables` alone.
     pub(crate) fn with_feeds(self, feeds: &'static str) -> Self {
         Self { feeds, ..self }
+    }
+
+    /// With records of this preset; without a configuration only.
+    pub(crate) fn with_preset(self, preset: &'static str) -> Self {
+        Self { preset, ..self }
     }
 
     /// Where data directory and messages lie.
@@ -93,7 +100,7 @@ impl Launch {
         command
             .args(["dev", &self.source_url, "--instance", &self.instance])
             .args(["--tables", workload::QUALIFIED_TABLE])
-            .args(["--feeds", self.feeds])
+            .args(["--feeds", self.feeds, "--preset", self.preset])
             .args(["--kafka", &format!("127.0.0.1:{kafka_port}")])
             .args(["--http", &format!("127.0.0.1:{http_port}")])
             .arg("--data")
@@ -187,24 +194,9 @@ impl Headwater {
         records: u64,
         interval: Duration,
     ) -> Result<(), Failure> {
-        const STALLED: Duration = Duration::from_secs(60);
-        let records = i64::try_from(records)?;
         let mut client = self.connect()?;
-        let mut seen = -1;
-        let mut last_progress = Instant::now();
-        loop {
-            let end = client.high_watermark(topic)?.unwrap_or(-1);
-            if end >= records {
-                return Ok(());
-            }
-            if end > seen {
-                seen = end;
-                last_progress = Instant::now();
-            } else if last_progress.elapsed() > STALLED {
-                return Err(self.failed(&format!("{topic} stays at {end} of {records} records")));
-            }
-            sleep(interval);
-        }
+        let waited = client.wait_for_records(topic, records, interval);
+        waited.map_err(|error| self.failed(&error))
     }
 
     /// Asks it to stop and waits until it has.

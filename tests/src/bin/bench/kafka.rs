@@ -16,7 +16,7 @@ use super::process::{self, Memory};
 use super::stretch::Stretch;
 
 /// What a small production node is given.
-const JVM: [&str; 3] = ["-Xms1G", "-Xmx1G", "-XX:+UseG1GC"];
+pub(crate) const JVM: [&str; 3] = ["-Xms1G", "-Xmx1G", "-XX:+UseG1GC"];
 
 /// Recovery of gigabytes after a kill takes Kafka minutes.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -115,12 +115,27 @@ impl Kafka {
         })
     }
 
+    /// A connection to a broker that has started.
+    pub(crate) fn connect_now(&self) -> io::Result<FetchClient> {
+        FetchClient::connect(self.port)
+    }
+
     /// Waits until the topic can be read up to `end`.
     pub(crate) fn wait_for_end(&mut self, topic: &str, end: i64) -> Result<(), Failure> {
         self.until("serves the topic", |port| {
             let known = FetchClient::connect(port)?.high_watermark(topic)?;
             Ok((known >= Some(end)).then_some(()))
         })
+    }
+
+    /// Waits until `topic` is there and holds so many records, asking every `interval`.
+    pub(crate) fn wait_for_records(
+        &self,
+        topic: &str,
+        records: u64,
+        interval: Duration,
+    ) -> io::Result<()> {
+        FetchClient::connect(self.port)?.wait_for_records(topic, records, interval)
     }
 
     /// Makes a topic of one partition, as any client does that names it, and waits until it can be written.
@@ -179,33 +194,38 @@ impl Kafka {
 
 /// `java` with Kafka's jars and the main class of one of its programs.
 pub(crate) fn java(main_class: &str) -> Result<Command, Failure> {
-    let version = version()?;
-    let jars = repository()
-        .join(".local")
-        .join(format!("kafka-{version}"))
-        .join("lib");
+    let installed = format!("kafka-{}", version("kafka")?);
+    java_of(&JVM, (&installed, "kafka"), main_class)
+}
+
+/// `java` with the jars in a directory below `.local` that this argument of `scripts/install` brings.
+pub(crate) fn java_of(
+    jvm: &[&str],
+    (directory, install): (&str, &str),
+    main_class: &str,
+) -> Result<Command, Failure> {
+    let jars = repository().join(".local").join(directory).join("lib");
     if !jars.is_dir() {
         let jars = jars.display();
-        return Err(format!("{jars} is missing: run scripts/install kafka first").into());
+        return Err(format!("{jars} is missing: run scripts/install {install} first").into());
     }
     let mut command = Command::new("java");
     command
-        .args(JVM)
+        .args(jvm)
         .arg("-cp")
         .arg(format!("{}/*", jars.display()))
         .arg(main_class);
     Ok(command)
 }
 
-/// The version that is measured: one place names it, `scripts/lib/versions.sh`.
-pub(crate) fn version() -> Result<String, Failure> {
+/// The version of `kafka` or `debezium` that is measured: one place names it, `scripts/lib/versions.sh`.
+pub(crate) fn version(of: &str) -> Result<String, Failure> {
     let path: &Path = &repository().join("scripts/lib/versions.sh");
     let text = std::fs::read_to_string(path)?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("kafka_version='"));
+    let name = format!("{of}_version='");
+    let line = text.lines().find_map(|line| line.strip_prefix(&name));
     let version = line.and_then(|rest| rest.split('\'').next());
     Ok(version
-        .ok_or("scripts/lib/versions.sh names no kafka_version")?
+        .ok_or_else(|| format!("scripts/lib/versions.sh names no {of}_version"))?
         .to_owned())
 }

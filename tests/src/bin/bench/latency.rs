@@ -28,7 +28,7 @@ use super::report::{Cell, Section};
 use super::sample::Samples;
 use super::stretch::Stretch;
 use super::{Failure, Settings, workload};
-use receiver::Receiver;
+pub(crate) use receiver::Receiver;
 use sync_file::SyncFile;
 
 const COLUMNS: &[&str] = &[
@@ -68,8 +68,8 @@ from generate_series(0, $2 - 1) as row";
 /// What is written: how large and how often.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
-    rows_per_transaction: u32,
-    rows_per_second: u32,
+    pub(crate) rows_per_transaction: u32,
+    pub(crate) rows_per_second: u32,
 }
 
 impl Load {
@@ -121,20 +121,15 @@ impl Rig {
         workload::create_table(&mut sql)?;
         workload::prepare_instance(&mut sql, instance)?;
         workload::publish(&mut sql, REFERENCE)?;
-        sql.query(&format!(
-            "select pg_create_logical_replication_slot('{REFERENCE}', 'pgoutput')"
-        ))?;
+        workload::create_slot(&mut sql, REFERENCE)?;
         let launch = Launch::new(&database, instance, data.path());
         let mut headwater = launch.spawn()?;
         let topic = workload::topic(instance);
         let bench = Bench {
             reference: Receiver::of_the_slot(&database, REFERENCE)?,
-            consumer: Receiver::of_the_topic(&mut headwater, &topic)?,
-            writers: (0..WRITERS)
-                .map(|_| writer(&database))
-                .collect::<Result<_, _>>()?,
+            consumer: Receiver::of_the_topic(headwater.connect()?, &topic)?,
+            writers: Writers::connect(&database)?,
             sync_file: SyncFile::create()?,
-            next_transaction: 1,
         };
         Ok(Self {
             bench,
@@ -158,12 +153,6 @@ impl Rig {
         self.bench.consumer.stop();
         self.headwater.stop()
     }
-}
-
-fn writer(database: &Database) -> Result<Connection, Failure> {
-    let mut connection = database.connect()?;
-    connection.query(PREPARE_SQL)?;
-    Ok(connection)
 }
 
 fn row(load: Load, runs: &[Run], headwater: &Headwater) -> Result<Vec<Cell>, Failure> {
@@ -220,22 +209,14 @@ impl Run {
 struct Bench {
     reference: Receiver,
     consumer: Receiver,
-    writers: Vec<Connection>,
+    writers: Writers,
     sync_file: SyncFile,
-    next_transaction: u64,
 }
 
 impl Bench {
     fn measure(&mut self, load: Load, seconds: u64, process: &Headwater) -> Result<Run, Failure> {
         let cpu_before = process.cpu_seconds()?;
-        let schedule = Schedule {
-            // Every writer is waiting by then.
-            begins: Instant::now() + Duration::from_millis(20),
-            interval: load.interval(),
-            first: self.next_transaction,
-            count: load.transactions(seconds),
-        };
-        self.next_transaction += schedule.count;
+        let schedule = self.writers.schedule(load, seconds);
         let syncs = self.write(load, &schedule)?;
         let receipt = self.reference.take(&schedule)?;
         let headwater = self.consumer.take(&schedule)?;
@@ -251,7 +232,7 @@ impl Bench {
             .zip(receipt.values())
             .map(|(headwater, receipt)| headwater - receipt)
             .collect();
-        let rows = f64::from(load.rows_per_transaction) * f64::from(u32::try_from(schedule.count)?);
+        let rows = schedule.rows(load);
         // The last transaction is due one interval before the end.
         let took_ms = schedule.length().as_secs_f64() * 1e3 + receipt.last();
         Ok(Run {
@@ -265,21 +246,13 @@ impl Bench {
         })
     }
 
-    /// Commits all transactions of a schedule, each when it is due, and times syncs meanwhile.
+    /// Writes, and times syncs meanwhile.
     fn write(&mut self, load: Load, schedule: &Schedule) -> Result<Samples, Failure> {
-        let next = AtomicU64::new(0);
         let done = AtomicBool::new(false);
-        let sync_file = &self.sync_file;
+        let (writers, sync_file) = (&mut self.writers, &self.sync_file);
         std::thread::scope(|scope| {
-            let writers: Vec<_> = self
-                .writers
-                .iter_mut()
-                .map(|connection| scope.spawn(|| write_when_due(connection, load, schedule, &next)))
-                .collect();
             let syncs = scope.spawn(|| sync_file.time_until(&done));
-            let written: Result<(), Failure> = writers
-                .into_iter()
-                .try_for_each(|writer| writer.join().unwrap_or(Err("a writer panicked".into())));
+            let written = writers.write(load, schedule);
             done.store(true, Ordering::Relaxed);
             let syncs = syncs
                 .join()
@@ -289,8 +262,55 @@ impl Bench {
     }
 }
 
+/// Sessions that commit transactions when they are due.
+pub(crate) struct Writers {
+    connections: Vec<Connection>,
+    next_transaction: u64,
+}
+
+impl Writers {
+    pub(crate) fn connect(database: &Database) -> Result<Self, Failure> {
+        let writer = |_| {
+            let mut connection = database.connect()?;
+            connection.query(PREPARE_SQL)?;
+            Ok::<_, Failure>(connection)
+        };
+        Ok(Self {
+            connections: (0..WRITERS).map(writer).collect::<Result<_, _>>()?,
+            next_transaction: 1,
+        })
+    }
+
+    /// The next transactions, of which the first is due at once.
+    pub(crate) fn schedule(&mut self, load: Load, seconds: u64) -> Schedule {
+        let schedule = Schedule {
+            // Every writer is waiting by then.
+            begins: Instant::now() + Duration::from_millis(20),
+            interval: load.interval(),
+            first: self.next_transaction,
+            count: load.transactions(seconds),
+        };
+        self.next_transaction += schedule.count;
+        schedule
+    }
+
+    /// Commits all transactions of a schedule, each when it is due.
+    pub(crate) fn write(&mut self, load: Load, schedule: &Schedule) -> Result<(), Failure> {
+        let next = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let connections = self.connections.iter_mut();
+            let writers: Vec<_> = connections
+                .map(|connection| scope.spawn(|| write_when_due(connection, load, schedule, &next)))
+                .collect();
+            writers
+                .into_iter()
+                .try_for_each(|writer| writer.join().unwrap_or(Err("a writer panicked".into())))
+        })
+    }
+}
+
 /// When each transaction is due.
-struct Schedule {
+pub(crate) struct Schedule {
     begins: Instant,
     interval: Duration,
     first: u64,
@@ -300,6 +320,12 @@ struct Schedule {
 impl Schedule {
     fn length(&self) -> Duration {
         self.interval * u32::try_from(self.count).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn rows(&self, load: Load) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a count of transactions")]
+        let transactions = self.count as f64;
+        f64::from(load.rows_per_transaction) * transactions
     }
 
     fn due(&self, index: u64) -> Instant {

@@ -10,6 +10,7 @@
 //! `bench connections` prints what ten thousand connections cost, idle and parked in fetches.
 //! `bench memory` and `bench start` print absolute figures. `bench all` is all of these.
 //! `bench kafka` puts Apache Kafka beside headwater, with the same records.
+//! `bench debezium` puts Debezium in Kafka Connect, into Kafka, beside headwater, with the same rows.
 //!
 //! Sides alternate (A B, B A, ...), ratios are taken pair by pair, and a table shows the median
 //! with the lowest and highest of them. CPU seconds come from procfs. Nothing here asserts a
@@ -33,7 +34,9 @@ mod big_log;
 mod capture;
 mod cold;
 mod commits;
+mod connect;
 mod connections;
+mod contents;
 mod database;
 mod dts;
 mod fetch;
@@ -53,6 +56,7 @@ mod report;
 mod sample;
 mod start;
 mod stretch;
+mod versus_debezium;
 mod versus_kafka;
 mod workload;
 
@@ -104,6 +108,8 @@ enum Bench {
     Start,
     /// Fetch, memory, start and recovery, beside Apache Kafka with the same records.
     Kafka,
+    /// Capture, latency, memory and start, beside Debezium in Kafka Connect into Apache Kafka, with the same rows.
+    Debezium,
     /// The reference of `fetch`, as a process of its own.
     #[command(hide = true)]
     BareLoop {
@@ -155,6 +161,9 @@ struct Settings {
     /// How long Kafka is read from before anything is timed.
     #[arg(long, global = true, default_value_t = 60)]
     kafka_warm_seconds: u64,
+    /// Rows of the backlog beside Debezium, in transactions of 500.
+    #[arg(long, global = true, default_value_t = 200_000)]
+    debezium_rows: u64,
     /// How long headwater idles before its memory is read.
     #[arg(long, global = true, default_value_t = 60)]
     idle_seconds: u64,
@@ -207,7 +216,8 @@ fn run(command_line: &CommandLine) -> Result<(), Failure> {
         | Bench::Connections
         | Bench::Memory
         | Bench::Start
-        | Bench::Kafka) => vec![one.clone()],
+        | Bench::Kafka
+        | Bench::Debezium) => vec![one.clone()],
     };
 
     let machine = Machine::read();
@@ -257,6 +267,7 @@ fn measure(
         Bench::Memory => done(memory::run(settings)?),
         Bench::Start => done(start::run(settings)?),
         Bench::Kafka => versus_kafka::run(settings, done)?,
+        Bench::Debezium => versus_debezium::run(settings, done)?,
         Bench::All | Bench::BareLoop { .. } => return Err("not a single bench".into()),
     }
     Ok(())

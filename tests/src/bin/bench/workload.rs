@@ -1,7 +1,10 @@
 //! The table all benches write: six columns, about 120 bytes a tuple, some 460 bytes as a record.
 
 use std::io;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use super::Failure;
 use super::postgres_client::Connection;
 
 /// The table, without its schema `public`.
@@ -63,11 +66,21 @@ pub(crate) fn fill(
 /// headwater uses what an operator made before the first start, so a backlog can be prepared.
 pub(crate) fn prepare_instance(sql: &mut Connection, instance: &str) -> io::Result<()> {
     publish(sql, &slot(instance))?;
+    create_slot(sql, &slot(instance))
+}
+
+/// Makes a slot that stands where the log is now.
+pub(crate) fn create_slot(sql: &mut Connection, slot: &str) -> io::Result<()> {
     sql.query(&format!(
-        "select pg_create_logical_replication_slot('{}', 'pgoutput')",
-        slot(instance)
+        "select pg_create_logical_replication_slot('{slot}', 'pgoutput')"
     ))
     .map(drop)
+}
+
+/// Drops a slot that nobody reads.
+pub(crate) fn drop_slot(sql: &mut Connection, slot: &str) -> io::Result<()> {
+    sql.query(&format!("select pg_drop_replication_slot('{slot}')"))
+        .map(drop)
 }
 
 /// Makes a publication of the table.
@@ -81,4 +94,35 @@ pub(crate) fn publish(sql: &mut Connection, publication: &str) -> io::Result<()>
 /// What headwater calls the slot and the publication of an instance.
 pub(crate) fn slot(instance: &str) -> String {
     format!("headwater_{instance}")
+}
+
+/// Waits until a slot is being read and returns the process that serves it.
+pub(crate) fn wait_for_walsender(sql: &mut Connection, slot: &str) -> Result<u32, Failure> {
+    /// Enough for a connector in a JVM on a loaded machine.
+    const PATIENCE: Duration = Duration::from_secs(120);
+    let active = format!(
+        "select coalesce(active_pid, 0) from pg_replication_slots where slot_name = '{slot}'"
+    );
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        match sql.value(&active)?.parse()? {
+            0 => sleep(Duration::from_millis(2)),
+            pid => return Ok(pid),
+        }
+    }
+    Err(format!("nobody reads from slot {slot}").into())
+}
+
+/// Waits until every other session of the database has ended.
+pub(crate) fn wait_until_alone(sql: &mut Connection) -> Result<(), Failure> {
+    const OTHERS: &str = "select count(*) from pg_stat_activity
+        where backend_type in ('client backend', 'walsender') and pid <> pg_backend_pid()";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while sql.value(OTHERS)? != "0" {
+        if Instant::now() > deadline {
+            return Err("a reader's sessions do not end".into());
+        }
+        sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Threads that note when a transaction arrived: from a slot directly, and from headwater.
+//! Threads that note when a transaction arrived: from a slot directly, and from a topic.
 
 use std::collections::HashMap;
 use std::net::TcpStream;
@@ -10,14 +10,13 @@ use super::Schedule;
 use crate::Failure;
 use crate::database::Database;
 use crate::fetch_client::{FetchClient, FetchRequest};
-use crate::headwater::Headwater;
 use crate::sample::Samples;
 
 /// When the last row of each transaction arrived, by the transaction's number.
 type Arrivals = Arc<Mutex<HashMap<u64, Instant>>>;
 
 /// A thread that notes arrivals until its socket is closed.
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     arrivals: Arrivals,
     socket: TcpStream,
     thread: JoinHandle<()>,
@@ -42,13 +41,12 @@ impl Receiver {
         }))
     }
 
-    /// The consumer: long polls of headwater's topic.
-    pub(super) fn of_the_topic(headwater: &mut Headwater, topic: &str) -> Result<Self, Failure> {
-        headwater.wait_for_records(topic, 0, Duration::from_millis(10))?;
-        let mut client = headwater.connect()?;
+    /// The consumer: long polls of a topic, once it is there.
+    pub(crate) fn of_the_topic(mut client: FetchClient, topic: &str) -> Result<Self, Failure> {
+        client.wait_for_records(topic, 0, Duration::from_millis(10))?;
         let topic = topic.to_owned();
         let socket = client.socket()?;
-        Ok(Self::spawn("headwater", socket, move |arrivals| {
+        Ok(Self::spawn("the consumer", socket, move |arrivals| {
             consume(&mut client, &topic, arrivals);
         }))
     }
@@ -69,7 +67,7 @@ impl Receiver {
     }
 
     /// Waits until every transaction of the schedule has arrived; milliseconds from due to arrival.
-    pub(super) fn take(&self, schedule: &Schedule) -> Result<Samples, Failure> {
+    pub(crate) fn take(&self, schedule: &Schedule) -> Result<Samples, Failure> {
         const PATIENCE: Duration = Duration::from_secs(30);
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -94,7 +92,7 @@ impl Receiver {
         }
     }
 
-    pub(super) fn stop(self) {
+    pub(crate) fn stop(self) {
         // Closed already is as good; the thread ends with its next read.
         let _closed = self.socket.shutdown(std::net::Shutdown::Both);
         let _ended = self.thread.join();

@@ -1,0 +1,273 @@
+//! The preset `debezium` for who reads it: the converter and the transformation of a sink of Kafka Connect, as they are;
+//! and transactions that are told whole, also where headwater is killed in the middle of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use headwater_tests::{
+    harness::{Configured, Headwater, Options, Postgres, Version, installed, repository},
+    wire::Wire,
+};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn start(postgres: &Postgres, data: &Path, feeds: &str) -> Headwater {
+    let mut options = Options::of(postgres, data);
+    options.configured = Some(Configured {
+        instance: feeds.to_owned(),
+        ..Configured::default()
+    });
+    Headwater::start(&options)
+}
+
+/// The values of a topic as it is now, tombstones as null; none while it is not there.
+fn values(headwater: &Headwater, topic: &str) -> Vec<Value> {
+    let read = Wire::connect(&headwater.bootstrap())
+        .and_then(|mut wire| wire.read_to_end(topic, 0))
+        .unwrap_or_default();
+    let value = |value: Vec<u8>| serde_json::from_slice(&value).expect("JSON");
+    read.into_iter()
+        .map(|record| record.value.map_or(Value::Null, value))
+        .collect()
+}
+
+/// How many records a topic has.
+fn end(headwater: &Headwater, topic: &str) -> i64 {
+    let ends =
+        Wire::connect(&headwater.bootstrap()).and_then(|mut wire| wire.ends(&[topic.to_owned()]));
+    ends.ok()
+        .and_then(|ends| ends.first().copied().flatten())
+        .unwrap_or(0)
+}
+
+/// Waits until a topic holds so many records.
+fn wait_for(headwater: &mut Headwater, topic: &str, count: i64) {
+    headwater.wait_within(
+        LIMIT,
+        &format!("{topic} has {count} records"),
+        |headwater| end(headwater, topic) >= count,
+    );
+}
+
+/// What Connect makes of the records: one object a record, in their order, by topic.
+fn sink(headwater: &Headwater, prefixes: &[&str]) -> BTreeMap<String, Vec<Value>> {
+    let home = installed("debezium");
+    let mut command = Command::new("java");
+    command
+        .args([
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
+            "-Xshare:auto",
+        ])
+        .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"])
+        .arg(format!("{0}/classes:{0}/lib/*", home.display()))
+        .arg("Sink")
+        .arg(headwater.bootstrap())
+        .args(prefixes)
+        .env("TZ", "UTC");
+    let output = command.output().expect("java runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let mut topics: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for line in text.lines() {
+        let record: Value = serde_json::from_str(line).expect("JSON");
+        let topic = record["topic"].as_str().expect("a topic").to_owned();
+        topics.entry(topic).or_default().push(record);
+    }
+    topics
+}
+
+fn workload(name: &str) -> String {
+    let path = repository().join("tests/debezium").join(name);
+    fs::read_to_string(path).expect("the workload is there")
+}
+
+/// Records at which the converter stops because they hold what the connector would lose: `docs/debezium.md`. Topic, key
+/// and operation.
+const NO_CONNECT_DATA: &[&str] = &[];
+
+/// Every type and operation, through the converter and the transformation that people put behind Debezium.
+#[test]
+fn a_sink_of_kafka_connect_reads_the_records_of_every_type_and_operation() {
+    let postgres = Postgres::start(Version::V15);
+    postgres.session().run(&workload("setup.sql"));
+    let data = tempfile::tempdir().expect("a temporary directory can be made");
+    let feed = |name: &str, schemas: bool| {
+        format!(
+            "[[instance.feed]]\nname = \"{name}\"\nprefix = \"{name}\"\npreset = \"debezium\"\nschemas = {schemas}\n\
+             truncates = true\n"
+        )
+    };
+    let feeds = [feed("plain", false), feed("whole", true)].concat();
+    let mut headwater = start(&postgres, &data.path().join("data"), &feeds);
+    postgres.session().run(&workload("workload.sql"));
+    for prefix in ["plain", "whole"] {
+        wait_for(&mut headwater, &format!("{prefix}.public.finish"), 1);
+    }
+
+    let read = sink(&headwater, &["plain=false", "whole=true"]);
+    let (plain, whole): (Vec<_>, Vec<_>) = read
+        .iter()
+        .partition(|(topic, _)| topic.starts_with("plain."));
+    for (topic, records) in plain {
+        let values: Vec<&Value> = records.iter().map(|record| &record["value"]).collect();
+        assert!(
+            records.iter().all(|record| record.get("error").is_none()),
+            "{records:#?}"
+        );
+        assert_eq!(
+            json!(values),
+            json!(crate::values(&headwater, topic)),
+            "{topic}"
+        );
+    }
+    let mut refused = BTreeSet::new();
+    for (topic, records) in &whole {
+        for record in records
+            .iter()
+            .filter(|record| record.get("error").is_some())
+        {
+            let payload = &record["value"]["payload"];
+            let key = &record["key"]["payload"];
+            refused.insert(format!("{topic} {key} {}", payload["op"]));
+        }
+    }
+    let expected: BTreeSet<String> = NO_CONNECT_DATA.iter().map(ToString::to_string).collect();
+    assert_eq!(refused, expected);
+    let keyed = &read["whole.public.keyed_full"];
+    flattens(keyed);
+}
+
+/// Insert, update, changed key, delete: what a sink is given of them.
+fn flattens(records: &[Value]) {
+    for record in records {
+        println!("{record}");
+    }
+}
+
+const TABLES: &str = "CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY); \
+    CREATE TABLE last (id int PRIMARY KEY)";
+/// Kills, each once so many records of the transaction topic have come since the last.
+const KILLS: usize = 3;
+const TOLD_BETWEEN_KILLS: i64 = 60;
+
+/// The records of `a` and of `b` in transaction n. In every third the key of `b` changes: two records.
+fn records_in(number: usize) -> (usize, usize) {
+    let of_a = if number.is_multiple_of(40) {
+        1000
+    } else {
+        number % 5
+    };
+    (of_a, if number.is_multiple_of(3) { 3 } else { 1 })
+}
+
+fn transaction(number: usize) -> String {
+    let (rows, first) = (records_in(number).0, number * 1000);
+    let changed = if number.is_multiple_of(3) {
+        format!("UPDATE b SET id = -{number} WHERE id = {number};")
+    } else {
+        String::new()
+    };
+    format!(
+        "BEGIN; INSERT INTO a SELECT g, repeat('x', 200) FROM generate_series({first}, {first} + {rows} - 1) g; \
+         INSERT INTO b VALUES ({number}); {changed} COMMIT;"
+    )
+}
+
+#[test]
+fn transactions_are_told_once_and_whole_over_kills_in_the_middle() {
+    let postgres = Postgres::start(Version::V15);
+    postgres.execute(TABLES);
+    let data = tempfile::tempdir().expect("a temporary directory can be made");
+    let feed = "[[instance.feed]]\nname = \"cdc\"\nprefix = \"shop\"\npreset = \"debezium\"\ntransaction_metadata = true\n";
+    let mut headwater = start(&postgres, &data.path().join("data"), feed);
+    let killed = AtomicBool::new(false);
+    let written = thread::scope(|scope| {
+        let (postgres, killed) = (&postgres, &killed);
+        let writer = scope.spawn(move || {
+            let mut session = postgres.session();
+            let numbers = (1..).take_while(|_| !killed.load(Ordering::Relaxed));
+            let written = numbers.inspect(|number| drop(session.run(&transaction(*number))));
+            let written = written.count();
+            session.run("INSERT INTO last VALUES (1);");
+            written
+        });
+        for _ in 0..KILLS {
+            let told = end(&headwater, "shop.transaction");
+            let next = told + TOLD_BETWEEN_KILLS;
+            wait_for(&mut headwater, "shop.transaction", next);
+            headwater.kill();
+            headwater.start_again();
+        }
+        killed.store(true, Ordering::Relaxed);
+        writer.join().expect("the writer ends")
+    });
+    wait_for(&mut headwater, "shop.public.last", 1);
+    are_whole(
+        &values(&headwater, "shop.transaction"),
+        &rows_by_transaction(&headwater),
+        written,
+    );
+}
+
+/// Each transaction has a BEGIN and an END, once, whose counts are those of its records.
+fn are_whole(told: &[Value], rows: &BTreeMap<String, Vec<usize>>, written: usize) {
+    let mut ids = BTreeSet::new();
+    for (number, pair) in (1..).zip(told.chunks(2)) {
+        let [begin, end] = pair else {
+            panic!("a BEGIN without END: {pair:?}");
+        };
+        let id = begin["id"].as_str().expect("an id");
+        assert!(ids.insert(id), "{id} is told twice");
+        assert_eq!(
+            (&begin["status"], &end["status"], &end["id"]),
+            (&json!("BEGIN"), &json!("END"), &begin["id"])
+        );
+        let counts = if number <= written {
+            let (of_a, of_b) = records_in(number);
+            vec![("public.a", of_a), ("public.b", of_b)]
+        } else {
+            vec![("public.last", 1)]
+        };
+        let all: usize = counts.iter().map(|(_, count)| count).sum();
+        assert_eq!(end["event_count"], all, "{end}");
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        let counts: Vec<Value> = counts
+            .map(|(table, count)| json!({"data_collection": table, "event_count": count}))
+            .collect();
+        assert_eq!(end["data_collections"], json!(counts), "{end}");
+        let places: Vec<usize> = (1..=all).collect();
+        assert_eq!(
+            rows.get(id),
+            Some(&places),
+            "the places of the records of {id}"
+        );
+    }
+    assert_eq!((ids.len(), rows.len()), (written + 1, written + 1));
+}
+
+/// By the id of a transaction, the places of its records in it, in order.
+fn rows_by_transaction(headwater: &Headwater) -> BTreeMap<String, Vec<usize>> {
+    let mut rows: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for table in ["a", "b", "last"] {
+        let values = values(headwater, &headwater.topic(table));
+        for value in values.iter().filter(|value| !value.is_null()) {
+            let block = &value["transaction"];
+            let id = block["id"].as_str().expect("an id").to_owned();
+            let place = block["total_order"].as_u64().expect("a place");
+            let place = usize::try_from(place).expect("few");
+            rows.entry(id).or_default().push(place);
+        }
+    }
+    rows.values_mut().for_each(|places| places.sort_unstable());
+    rows
+}

@@ -178,13 +178,11 @@ fn a_check_of_a_source_says_by_its_exit_code_whether_it_can_be_captured() {
 #[test]
 fn a_check_by_a_configuration_looks_at_what_run_would_capture() {
     let postgres = Postgres::start(Version::V15);
-    postgres.execute(
-        "CREATE TABLE wanted (line text); CREATE TABLE unwanted (line text); \
-         SELECT pg_create_logical_replication_slot('taken', 'test_decoding')",
-    );
+    postgres.execute("CREATE TABLE wanted (line text); CREATE TABLE unwanted (line text)");
+    postgres.execute("SELECT pg_create_logical_replication_slot('taken', 'test_decoding')");
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let second = "slot = \"taken\"\n[instance.tables]\nexclude = [\"public.un*\"]\n\
-         [[instance]]\nname = \"other\"\n[instance.source]\nurl = \"postgres://h/d\"\n";
+         [[instance]]\nname = \"other\"\n[instance.source]\nurl = \"postgres://u@h/d\"\n";
     let file = config(directory.path(), &postgres.url(), 1, 2, second);
     let file = file.to_str().expect("UTF-8");
     let check = |arguments: &[&str]| {

@@ -91,9 +91,49 @@ fn workload(name: &str) -> String {
     fs::read_to_string(path).expect("the workload is there")
 }
 
-/// Records at which the converter stops because they hold what the connector would lose: `docs/debezium.md`. Topic, key
-/// and operation.
-const NO_CONNECT_DATA: &[&str] = &[];
+/// Whether two values are the same, but for the last digit of reals: the two parsers differ there.
+fn is_same(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => {
+            found.len() == expected.len()
+                && expected.iter().all(|(name, expected)| {
+                    found
+                        .get(name)
+                        .is_some_and(|found| is_same(found, expected))
+                })
+        }
+        (Value::Array(found), Value::Array(expected)) => {
+            found.len() == expected.len()
+                && found
+                    .iter()
+                    .zip(expected)
+                    .all(|(found, expected)| is_same(found, expected))
+        }
+        (Value::Number(found), Value::Number(expected)) if found.is_f64() || expected.is_f64() => {
+            let (found, expected) = (found.as_f64(), expected.as_f64());
+            // Of the smallest reals there are several short forms.
+            let close = |found: f64, expected: f64| {
+                (found - expected).abs() <= (expected.abs() * 1e-12).max(1e-45)
+            };
+            found
+                .zip(expected)
+                .is_some_and(|(found, expected)| close(found, expected))
+        }
+        _ => found == expected,
+    }
+}
+
+/// Values that the connector would lose and that do not fit the declared type (`docs/debezium.md`): a text for bytes stops
+/// the converter, a text for a number or a truth value is 0 or false to it, as its own texts for infinite reals are.
+const LOST_BY_THE_CONVERTER: [&str; 7] = [
+    r#""numbers" 5: stopped at"#,
+    r#""numbers" 6: stopped at"#,
+    r#""toasted" 1: stopped at"#,
+    r#""bytes" 4: vb1 is false"#,
+    r#""odd_arrays" 1: i44 is [0,0]"#,
+    r#""shapes" 2: p is {"srid":null,"wkb":"AQEAAAAAAAAAAADwf5x1AIg85Dd+","x":0.0,"y":1e+300}"#,
+    r#""times" 4: i is 0"#,
+];
 
 /// Every type and operation, through the converter and the transformation that people put behind Debezium.
 #[test]
@@ -119,39 +159,75 @@ fn a_sink_of_kafka_connect_reads_the_records_of_every_type_and_operation() {
         .iter()
         .partition(|(topic, _)| topic.starts_with("plain."));
     for (topic, records) in plain {
-        let values: Vec<&Value> = records.iter().map(|record| &record["value"]).collect();
-        assert!(
-            records.iter().all(|record| record.get("error").is_none()),
-            "{records:#?}"
-        );
-        assert_eq!(
-            json!(values),
-            json!(crate::values(&headwater, topic)),
-            "{topic}"
-        );
-    }
-    let mut refused = BTreeSet::new();
-    for (topic, records) in &whole {
-        for record in records
-            .iter()
-            .filter(|record| record.get("error").is_some())
-        {
-            let payload = &record["value"]["payload"];
-            let key = &record["key"]["payload"];
-            refused.insert(format!("{topic} {key} {}", payload["op"]));
+        let expected = values(&headwater, topic);
+        assert_eq!(records.len(), expected.len(), "{topic}");
+        for (record, expected) in records.iter().zip(&expected) {
+            assert!(
+                is_same(&record["value"], expected),
+                "{record}, not {expected}"
+            );
         }
     }
-    let expected: BTreeSet<String> = NO_CONNECT_DATA.iter().map(ToString::to_string).collect();
-    assert_eq!(refused, expected);
-    let keyed = &read["whole.public.keyed_full"];
-    flattens(keyed);
+    let mut lost = BTreeSet::new();
+    for (topic, records) in whole {
+        let expected = values(&headwater, topic);
+        assert_eq!(records.len(), expected.len(), "{topic}");
+        for (record, expected) in records.iter().zip(&expected) {
+            lost.extend(lost_in(record, &expected["payload"]));
+        }
+    }
+    assert_eq!(
+        lost,
+        BTreeSet::from(LOST_BY_THE_CONVERTER.map(str::to_owned))
+    );
+    flattens(&read["whole.public.keyed_full"]);
 }
 
-/// Insert, update, changed key, delete: what a sink is given of them.
-fn flattens(records: &[Value]) {
-    for record in records {
-        println!("{record}");
+/// What the converter with schemas does not give as it was written: a record that it stops at, or a column.
+fn lost_in(record: &Value, written: &Value) -> Vec<String> {
+    let table = &written["source"]["table"];
+    let id = &written["after"]["id"];
+    if let Some(error) = record.get("error") {
+        let error = error.as_str().expect("a text");
+        assert!(error.contains("DataException"), "{error}");
+        return vec![format!("{table} {id}: stopped at")];
     }
+    if is_same(&record["value"], written) {
+        return Vec::new();
+    }
+    let columns = written["after"].as_object().expect("only rows differ");
+    let found = |name: &str| &record["value"]["after"][name];
+    let other = columns
+        .iter()
+        .filter(|(name, value)| !is_same(found(name), value));
+    let told = other.map(|(name, _)| format!("{table} {id}: {name} is {}", found(name)));
+    told.collect()
+}
+
+/// Insert, update, changed key, delete, TRUNCATE: what a sink is given of them.
+fn flattens(records: &[Value]) {
+    let row =
+        |id: i32, text: &str| json!({"id": id, "t": text, "n": {"scale": 1, "value": "Dw=="}});
+    let flat: Vec<(Value, Option<Value>)> = records
+        .iter()
+        .map(|record| (record["key"]["id"].clone(), record.get("flat").cloned()))
+        .collect();
+    let expected = [
+        (json!(1), Some(row(1, "a"))),
+        (json!(1), Some(row(1, "b"))),
+        // The deletion becomes the tombstone; the tombstone behind it is dropped.
+        (json!(1), Some(Value::Null)),
+        (json!(1), None),
+        (json!(2), Some(row(2, "b"))),
+        (json!(2), Some(Value::Null)),
+        (json!(2), None),
+        // TRUNCATE.
+        (Value::Null, None),
+    ];
+    assert_eq!(flat, expected);
+    let header = |index: usize, name: &str| records[index]["headers"][name].clone();
+    assert_eq!(header(2, "__debezium.newkey"), "{id=2}");
+    assert_eq!(header(4, "__debezium.oldkey"), "{id=1}");
 }
 
 const TABLES: &str = "CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY); \

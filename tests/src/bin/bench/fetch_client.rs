@@ -141,6 +141,7 @@ impl FetchClient {
     pub(crate) fn high_watermark(&mut self, topic: &str) -> io::Result<Option<i64>> {
         const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
         const LEADER_NOT_AVAILABLE: i16 = 5;
+        const NOT_LEADER_OR_FOLLOWER: i16 = 6;
         const LATEST: i64 = -1;
         let mut frame = Frame::new(LIST_OFFSETS, 1);
         frame.i32(-1);
@@ -161,7 +162,8 @@ impl FetchClient {
         let offset = reader.i64()?;
         match error {
             0 => Ok(Some(offset)),
-            UNKNOWN_TOPIC_OR_PARTITION | LEADER_NOT_AVAILABLE => Ok(None),
+            // The latter two while Kafka makes it.
+            UNKNOWN_TOPIC_OR_PARTITION | LEADER_NOT_AVAILABLE | NOT_LEADER_OR_FOLLOWER => Ok(None),
             code => Err(invalid(format!("ListOffsets error {code}"))),
         }
     }

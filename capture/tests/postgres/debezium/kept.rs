@@ -99,12 +99,16 @@ fn value(raw: &Raw) -> Value {
     parsed(raw.value.as_deref())
 }
 
+/// The name that the record itself tells, and its key.
 fn keys_of_the_moved(raws: &[Raw]) -> Vec<(String, Value)> {
-    let moved = raws
-        .iter()
-        .filter(|raw| ["old", "new"].contains(&raw.table.as_str()));
-    let named = |raw: &Raw| format!("{}.{}", raw.schema, raw.table);
-    moved
-        .map(|raw| (named(raw), parsed(raw.key.as_deref())))
-        .collect()
+    let moved = raws.iter().filter_map(|raw| {
+        let value = value(raw);
+        let (schema, table) = (
+            value["source"]["schema"].as_str()?,
+            value["source"]["table"].as_str()?,
+        );
+        let is_moved = ["old", "new"].contains(&table);
+        is_moved.then(|| (format!("{schema}.{table}"), parsed(raw.key.as_deref())))
+    });
+    moved.collect()
 }

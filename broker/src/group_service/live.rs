@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::{
     error_code::Refusal,
     group::{Coordinator, GroupView},
+    limits::FIRST_USE_IDLE_MAX,
 };
 
 /// A group that clients and operators use.
@@ -208,4 +209,110 @@ impl Live {
 pub(super) struct Idle {
     pub(super) stored: bool,
     pub(super) record: FirstUse,
+}
+
+impl Idle {
+    /// Whether the group vanishes now. One that was never durable was only looked at.
+    pub(super) fn is_over(&self) -> bool {
+        let idle = Duration::from_millis(self.record.idle_ms);
+        !self.stored || idle >= FIRST_USE_IDLE_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{Caller, Join};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn at(monotonic: Duration) -> Now {
+        Now {
+            wall_ms: 0,
+            monotonic,
+        }
+    }
+
+    /// A group of first use as a start finds it, which was idle for so long before.
+    fn group(idle: Duration, stored: bool) -> LiveGroup {
+        let first_use = FirstUse {
+            id: "console".to_owned(),
+            instance: None,
+            created_ms: 0,
+            idle_ms: u64::try_from(idle.as_millis()).expect("is short"),
+        };
+        let parts = (stored, at(Duration::ZERO));
+        LiveGroup::of_first_use(
+            GroupNumber::FIRST_USE,
+            first_use,
+            &Membership::default(),
+            parts,
+        )
+    }
+
+    async fn idle(group: &LiveGroup, now: Duration) -> Idle {
+        let mut live = group.lock().await.expect("is there");
+        let idle = live.idle(now).expect("has no members");
+        live.noted_idle(idle.record.clone(), now);
+        idle
+    }
+
+    #[tokio::test]
+    async fn a_group_of_first_use_vanishes_after_a_day_of_running_that_restarts_do_not_begin_anew()
+    {
+        let before = group(Duration::ZERO, true);
+        for number in 1..=9 {
+            let noted = idle(&before, number * 10 * MINUTE).await;
+            assert_eq!(noted.record.idle_ms, u64::from(number) * 600_000);
+            assert!(!noted.is_over());
+        }
+        let after = group(90 * MINUTE, true);
+        let last = FIRST_USE_IDLE_MAX - 90 * MINUTE;
+        assert!(!idle(&after, last - MINUTE).await.is_over());
+        assert!(idle(&after, last).await.is_over());
+        assert!(
+            idle(&group(Duration::ZERO, false), MINUTE).await.is_over(),
+            "it was only looked at"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_commit_or_a_member_begins_the_day_of_a_group_of_first_use_anew() {
+        let group = group(FIRST_USE_IDLE_MAX - MINUTE, true);
+        let mut live = group.lock().await.expect("is there");
+        let (committed, joined, left) = (MINUTE / 2, 600 * MINUTE, 9_000 * MINUTE);
+        let write = live.write(&group, 0, String::new());
+        let record = write.first_use.expect("what is stored must change");
+        assert_eq!(record.idle_ms, 0);
+        live.written();
+        live.used(committed);
+        let noted = live.idle(MINUTE).expect("has no members");
+        assert_eq!(noted.record.idle_ms, 30_000, "since the commit");
+
+        let caller = Caller {
+            member_id: "",
+            instance_id: None,
+        };
+        let join = Join {
+            caller,
+            client_id: "console",
+            client_host: "127.0.0.1",
+            software: "",
+            session_timeout_ms: 10_000,
+            rebalance_timeout_ms: 10_000,
+            protocol_type: "consumer",
+            protocol: "range",
+            metadata: &[],
+            names_topics: false,
+            knows_pending: false,
+            fresh_id: "member",
+        };
+        let joining = live.coordinator.join(at(joined), &join);
+        assert!(joining.write.is_some(), "is active");
+        assert!(live.idle(left).is_none(), "it has a member");
+        let gone = live.coordinator.evict();
+        assert!(gone.write.is_some(), "nobody is active");
+        let noted = live.idle(left + MINUTE).expect("has no members");
+        assert_eq!(noted.record.idle_ms, 60_000, "since the member left");
+    }
 }

@@ -7,10 +7,10 @@ use headwater_storage::GroupWrite;
 use tokio::{sync::watch, time::sleep};
 use tracing::{error, info};
 
-use super::{GroupService, LiveGroup, live::Idle};
+use super::{GroupService, LiveGroup};
 use crate::{
     error_code::Refusal,
-    limits::{FIRST_USE_IDLE_MAX, GROUP_TICK, IDLE_NOTE_INTERVAL, POSITIONS_COPY_INTERVAL},
+    limits::{GROUP_TICK, IDLE_NOTE_INTERVAL, POSITIONS_COPY_INTERVAL},
     stop::stopped,
 };
 
@@ -85,13 +85,11 @@ impl GroupService {
             return;
         };
         let now = self.clock.now();
-        let Some(Idle { stored, record }) = live.idle(now.monotonic) else {
+        let Some(idle) = live.idle(now.monotonic) else {
             return;
         };
-        let idle_max = u64::try_from(FIRST_USE_IDLE_MAX.as_millis()).unwrap_or(u64::MAX);
-        // One that was never durable was only looked at.
-        if !stored || record.idle_ms >= idle_max {
-            let forgotten = if stored {
+        if idle.is_over() {
+            let forgotten = if idle.stored {
                 self.writer.forget(group.number).await
             } else {
                 Ok(())
@@ -113,10 +111,10 @@ impl GroupService {
             positions: Vec::new(),
             membership: None,
             event: None,
-            first_use: Some(record.clone()),
+            first_use: Some(idle.record.clone()),
         };
         if self.writer.write(write).await.is_ok() {
-            live.noted_idle(record, now.monotonic);
+            live.noted_idle(idle.record, now.monotonic);
         }
     }
 }

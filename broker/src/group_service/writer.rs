@@ -147,3 +147,76 @@ fn report(result: Result<(), StorageError>, failed: &watch::Sender<Option<String
         failed.send_replace(Some(format!("consumer groups: {error}")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use headwater_storage::{
+        DataDirectory, GroupEvent, Position, StoreOptions, TopicNumber, TopicPartition,
+        disk::model::ModelDisk,
+        meta::memory::{CommitEnd, MemoryMeta},
+    };
+
+    use super::*;
+
+    const GROUP: GroupNumber = GroupNumber(1);
+    const AT: TopicPartition = TopicPartition {
+        topic: TopicNumber(1),
+        partition: 0,
+    };
+
+    fn store(disk: &ModelDisk, meta: Arc<MemoryMeta>) -> Arc<PositionStore> {
+        let disk = Arc::new(disk.kill());
+        let directory = DataDirectory::open_on(disk, meta, &StoreOptions::default());
+        let opened = directory.expect("opens").open_positions();
+        Arc::new(opened.expect("opens"))
+    }
+
+    fn commit(offset: i64) -> GroupWrite {
+        let position = Position {
+            offset,
+            leader_epoch: -1,
+            commit_ms: 0,
+            metadata: String::new(),
+        };
+        GroupWrite {
+            group: GROUP,
+            at_ms: 0,
+            who: "client".to_owned(),
+            positions: vec![(AT, Some(position))],
+            membership: None,
+            event: Some(GroupEvent::Commit),
+            first_use: None,
+        }
+    }
+
+    /// Where a start behind a power cut finds the group.
+    fn durable(disk: &ModelDisk, meta: &MemoryMeta) -> Option<i64> {
+        let store = store(disk, Arc::new(meta.restart()));
+        let found = store.position(GROUP, AT).expect("is readable");
+        found.map(|position| position.offset)
+    }
+
+    #[tokio::test]
+    async fn what_is_acknowledged_is_durable_and_a_failed_write_is_told_to_all_and_ends_the_process()
+     {
+        let disk = ModelDisk::new();
+        drop(store(&disk, Arc::default()));
+        let meta = Arc::new(MemoryMeta::new());
+        let store = store(&disk, Arc::clone(&meta));
+        let (failed, mut heard) = watch::channel(None);
+        let writer = Writer::start(store, failed).expect("starts");
+        for offset in 1..=3 {
+            assert_eq!(writer.write(commit(offset)).await, Ok(()));
+            assert_eq!(durable(&disk, &meta), Some(offset));
+        }
+        meta.fail_at(meta.commit_count(), CommitEnd::Before);
+        let answers = tokio::join!(writer.write(commit(4)), writer.write(commit(5)));
+        assert!(answers.0.is_err() && answers.1.is_err(), "{answers:?}");
+        let line = heard.wait_for(Option::is_some).await.expect("is told");
+        assert!(line.as_ref().is_some_and(|line| line.contains("groups")));
+        drop(line);
+        assert_eq!(durable(&disk, &meta), Some(3));
+        writer.stop().await;
+        assert!(writer.write(commit(6)).await.is_err(), "the thread is gone");
+    }
+}

@@ -108,3 +108,6 @@ fn step_over(
     journal.ready_to_commit(&group)?;
     journal.commit(now, group).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,17 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use headwater::config::{RetentionLimits, StorageConfig};
+use headwater::{
+    config::{RetentionLimits, StorageConfig},
+    group_service::{PositionState, SeekRequest, SeekTo},
+};
 use headwater_capture::Captured;
 use headwater_protocol::batch::records;
 use headwater_storage::{LogStats, check};
 use tempfile::TempDir;
 
 use crate::{
-    groups_wire::commit,
+    groups_wire::{commit, fetch},
     harness::{Harness, LINES, LINES_KEY, ORDERS, ORDERS_KEY, Settings},
     http::get_tcp,
     wire::{Client, Fetch},
@@ -218,6 +221,7 @@ async fn a_bit_that_rots_costs_its_batch_and_is_found_without_a_reader() {
     assert!(behind.into_iter().eq(expected));
     assert_eq!(read_from(&mut client, LINES, 0).await.len(), 80);
     assert_eq!(counter(&harness, "headwater_log_damaged").await, 0);
+    a_group_steps_over(&harness, number).await;
 
     let harness = Harness::on(stop(harness).await, scrubbing()).await;
     let mut found = 0;
@@ -237,6 +241,33 @@ async fn a_bit_that_rots_costs_its_batch_and_is_found_without_a_reader() {
     let damaged = client.fetch(Fetch::of(ORDERS, number)).await;
     assert_eq!(damaged.error_code, 2, "CORRUPT_MESSAGE");
     assert_eq!(fs::read(&segment).unwrap(), bytes, "nothing is changed");
+}
+
+/// A group that stands at the damaged record is marked, and `seek --past-damage` moves that position and no other.
+async fn a_group_steps_over(harness: &Harness, damaged: i64) {
+    let mut client = harness.client().await;
+    let at = [(ORDERS, 0, damaged, ""), (LINES, 0, 7, "")];
+    assert_eq!(commit(&mut client, "g", ("", -1), &at).await, [0, 0]);
+    let groups = harness.broker.groups();
+    let states = async || -> Vec<PositionState> {
+        let topics = groups.show("g").await.unwrap().topics;
+        topics.iter().map(|topic| topic.state).collect()
+    };
+    assert_eq!(
+        states().await,
+        [PositionState::Good, PositionState::Damaged]
+    );
+    let past_damage = SeekRequest {
+        to: SeekTo::PastDamage,
+        said: "past-damage".to_owned(),
+        topic: None,
+        disconnect: false,
+        who: "operator".to_owned(),
+    };
+    groups.seek("g", &past_damage).await.unwrap();
+    let moved = fetch(&mut client, "g").await;
+    assert_eq!((moved[ORDERS].0, moved[LINES].0), (damaged + 1, 7));
+    assert_eq!(states().await, [PositionState::Good, PositionState::Good]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,6 +293,18 @@ async fn retention_by_size_moves_the_log_start_and_says_which_groups_lost_record
     .await;
     let lost = || counter(&harness, "headwater_log_unread_deleted");
     assert_eq!(lost().await, 1, "the slow group, once");
+    for (group, state) in [
+        ("slow", PositionState::Deleted),
+        ("fast", PositionState::Good),
+    ] {
+        let report = harness.broker.groups().show(group).await.unwrap();
+        assert_eq!(report.topics[0].state, state, "{group}");
+        let left = report.topics[0].end - report.topics[0].start.max(report.topics[0].offset);
+        assert_eq!(
+            report.lag_records, left,
+            "{group}: what is deleted is no lag"
+        );
+    }
 
     for topic in TOPICS {
         let earliest = client.offset(topic, -2, 9).await;

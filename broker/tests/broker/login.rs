@@ -253,7 +253,7 @@ async fn failures_wait_longer_and_longer_and_who_is_right_does_not_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_password_ends_the_connections_of_its_group_and_no_others() {
+async fn a_changed_password_and_a_deletion_end_the_connections_of_the_group_and_no_others() {
     let secured = Secured::start().await;
     let mut orders = secured.user(ORDERS_USER, ORDERS_PASSWORD).await;
     let mut parked = secured.user(ORDERS_USER, ORDERS_PASSWORD).await;
@@ -263,9 +263,8 @@ async fn a_changed_password_ends_the_connections_of_its_group_and_no_others() {
     };
     parked.send(&fetch.request(), 12).await;
     let mut stock = secured.user("team-stock", STOCK_PASSWORD).await;
-    let changed = secured
-        .broker
-        .put_group(group(1, "orders", 1), Some("Changed-2024".to_owned()));
+    let groups = secured.broker.groups();
+    let changed = groups.set_password("orders", "Changed-2024", Vec::new(), "operator");
     changed.await.unwrap();
 
     let started = Instant::now();
@@ -278,11 +277,12 @@ async fn a_changed_password_ends_the_connections_of_its_group_and_no_others() {
         .log_in(ORDERS_USER, ORDERS_PASSWORD)
         .await;
     assert_eq!(refused.error_code, SASL_AUTHENTICATION_FAILED);
+    let changed = secured
+        .broker
+        .put_group(group(1, "orders", 1), Some("Changed-2024".to_owned()));
+    changed.await.unwrap();
     let mut orders = secured.user(ORDERS_USER, "Changed-2024").await;
-
-    let mut deleted = group(1, "orders", 1);
-    deleted.deleted = true;
-    secured.broker.put_group(deleted, None).await.unwrap();
+    groups.delete("orders", false, "operator").await.unwrap();
     assert_eq!(orders.frame().await, None);
     let refused = secured
         .stranger()

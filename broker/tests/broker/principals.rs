@@ -13,7 +13,7 @@ use kafka_protocol::{
 use uuid::Uuid;
 
 use crate::{
-    groups_wire::{NOBODY, commit},
+    groups_wire::{NOBODY, commit, fetch},
     secured::{
         DEPOT_TOPIC, OPERATOR, OPERATOR_PASSWORD, ORDERS_PASSWORD, ORDERS_USER, SHOP_TOPIC,
         STOCK_PASSWORD, STOCK_USER, Secured,
@@ -206,6 +206,31 @@ async fn what_concerns_the_whole_broker_is_not_for_a_group() {
     let answer = operator.ask(&request, 7).await;
     assert_ne!(answer.topics[0].error_code, CLUSTER_AUTHORIZATION_FAILED);
     assert_ne!(answer.topics[0].error_code, 0, "topics come from tables");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_commits_a_position_in_a_topic_of_another_instance_than_the_groups() {
+    let secured = Secured::start().await;
+    let both = [(SHOP_TOPIC, 0, 3, ""), (DEPOT_TOPIC, 0, 4, "")];
+    let mut anonymous = secured.anonymous().await;
+    // A group of first use belongs to the instance of the first topic that it names.
+    let codes = commit(&mut anonymous, "console", NOBODY, &both).await;
+    assert_eq!(codes, [0, TOPIC_AUTHORIZATION_FAILED]);
+    let later = [(DEPOT_TOPIC, 0, 5, "")];
+    let codes = commit(&mut anonymous, "console", NOBODY, &later).await;
+    assert_eq!(codes, [TOPIC_AUTHORIZATION_FAILED]);
+
+    let mut orders = secured.user(ORDERS_USER, ORDERS_PASSWORD).await;
+    let mut operator = secured.user(OPERATOR, OPERATOR_PASSWORD).await;
+    for client in [&mut orders, &mut operator, &mut anonymous] {
+        let codes = commit(client, "orders", NOBODY, &both).await;
+        assert_eq!(codes, [0, TOPIC_AUTHORIZATION_FAILED]);
+    }
+    for group in ["console", "orders"] {
+        let positions = fetch(&mut operator, group).await;
+        assert_eq!(positions.len(), 1, "{group}: {positions:?}");
+        assert_eq!(positions[SHOP_TOPIC].0, 3, "{group}");
+    }
 }
 
 /// Kafka's tools commit as nobody's member: the history says who did, and by what right.

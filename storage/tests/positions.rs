@@ -86,7 +86,7 @@ fn a_position_comes_back_byte_for_byte_after_a_power_cut() {
     let world = World::default();
     let store = world.positions();
     let long = Position {
-        metadata: "\u{0}\u{e4}".repeat(1_365) + "x",
+        metadata: format!(" \u{0}{}\u{0}\n", "\u{e4}".repeat(2_046)),
         ..position(9)
     };
     assert_eq!(long.metadata.len(), 4_096);
@@ -222,6 +222,24 @@ fn the_history_tells_who_moved_the_group_when_from_where_to_where() {
         from.metadata, "checkpoint 9",
         "a seek can be taken back with all there was"
     );
+}
+
+#[test]
+fn a_commit_that_goes_back_stands_in_the_history_however_soon_it_comes() {
+    let world = World::default();
+    let store = world.positions();
+    let commits = [[(1, 5), (2, 5)], [(1, 6), (2, 7)], [(1, 8), (2, 6)]];
+    for (at_ms, offsets) in (0..).zip(&commits) {
+        store
+            .write(&[commit(SYNC, at_ms, offsets)])
+            .expect("writes");
+    }
+    let kept: Vec<_> = store.history(SYNC).expect("reads");
+    let times: Vec<_> = kept.iter().map(|(_, entry)| entry.at_ms).collect();
+    assert_eq!(times, [0, 2], "the first one, and the one that goes back");
+    let back = &kept[1].1.moves[1];
+    let offset = |position: &Option<Position>| position.as_ref().map(|p| p.offset);
+    assert_eq!((offset(&back.from), offset(&back.to)), (Some(7), Some(6)));
 }
 
 #[test]

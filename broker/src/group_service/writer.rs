@@ -165,7 +165,7 @@ mod tests {
     };
 
     fn store(disk: &ModelDisk, meta: Arc<MemoryMeta>) -> Arc<PositionStore> {
-        let disk = Arc::new(disk.kill());
+        let disk = Arc::new(disk.clone());
         let directory = DataDirectory::open_on(disk, meta, &StoreOptions::default());
         let opened = directory.expect("opens").open_positions();
         Arc::new(opened.expect("opens"))
@@ -191,7 +191,7 @@ mod tests {
 
     /// Where a start behind a power cut finds the group.
     fn durable(disk: &ModelDisk, meta: &MemoryMeta) -> Option<i64> {
-        let store = store(disk, Arc::new(meta.restart()));
+        let store = store(&disk.kill(), Arc::new(meta.restart()));
         let found = store.position(GROUP, AT).expect("is readable");
         found.map(|position| position.offset)
     }
@@ -200,7 +200,6 @@ mod tests {
     async fn what_is_acknowledged_is_durable_and_a_failed_write_is_told_to_all_and_ends_the_process()
      {
         let disk = ModelDisk::new();
-        drop(store(&disk, Arc::default()));
         let meta = Arc::new(MemoryMeta::new());
         let store = store(&disk, Arc::clone(&meta));
         let (failed, mut heard) = watch::channel(None);

@@ -159,6 +159,12 @@ async fn a_group_of_first_use_is_in_the_way_until_it_is_deleted_and_has_no_passw
     );
     groups.delete("console", false, "o").await.unwrap();
     groups.create(new_group("console"), "o").await.unwrap();
+
+    commit(&mut client, "once", NOBODY, &[(ORDERS, 0, 3, "")]).await;
+    groups.delete("once", false, "o").await.unwrap();
+    let harness = harness.restart().await;
+    let gone = harness.broker.groups().show("once").await;
+    assert!(matches!(gone, Err(GroupError::UnknownGroup(_))), "for good");
 }
 
 #[tokio::test]
@@ -235,6 +241,15 @@ async fn a_seek_to_a_time_puts_every_topic_before_the_same_transaction() {
         (3_000_000, (2, 3)),
         (3_000_001, (6, 3)),
     ] {
+        let request = seek_to(SeekTo::Time(time), "a time");
+        groups.seek("g", &request).await.unwrap();
+        let moved = fetch(&mut client, "g").await;
+        assert_eq!((moved[ORDERS].0, moved[LINES].0), expected, "{time}");
+    }
+    // The source's clock steps back: what was committed later is not older for that.
+    harness.commit_at(2_500_000, LINES_KEY, 5).await;
+    let groups = harness.broker.groups();
+    for (time, expected) in [(2_700_000, (2, 3)), (3_000_001, (6, 8))] {
         let request = seek_to(SeekTo::Time(time), "a time");
         groups.seek("g", &request).await.unwrap();
         let moved = fetch(&mut client, "g").await;

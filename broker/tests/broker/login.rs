@@ -143,7 +143,12 @@ async fn a_stranger_may_ask_for_versions_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_sends_small_frames_and_a_user_larger_ones() {
-    let secured = Secured::start().await;
+    let secured = secured_with(ConnectionConfig {
+        // Not that is what ends the connection.
+        login_deadline: Duration::from_secs(600),
+        ..ConnectionConfig::default()
+    })
+    .await;
     let mut client = secured.stranger().await;
     client
         .stream
@@ -202,6 +207,7 @@ async fn strangers_who_are_slow_are_cut_off_and_users_are_served_meanwhile() {
 async fn strangers_have_few_places_and_a_login_gives_its_place_back() {
     let secured = secured_with(ConnectionConfig {
         unauthenticated_per_address_max: 2,
+        login_deadline: Duration::from_secs(600),
         ..ConnectionConfig::default()
     })
     .await;

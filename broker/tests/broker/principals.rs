@@ -2,18 +2,19 @@
 
 use kafka_protocol::{
     messages::{
-        CreateTopicsRequest, DescribeConfigsRequest, DescribeLogDirsRequest, FetchRequest,
-        FindCoordinatorRequest, MetadataRequest, OffsetForLeaderEpochRequest, TopicName,
-        create_topics_request::CreatableTopic, describe_configs_request::DescribeConfigsResource,
-        fetch_request, metadata_request::MetadataRequestTopic,
-        metadata_response::MetadataResponseTopic, offset_for_leader_epoch_request,
+        CreateTopicsRequest, DeleteGroupsRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
+        FetchRequest, FindCoordinatorRequest, ListGroupsRequest, MetadataRequest,
+        OffsetForLeaderEpochRequest, TopicName, create_topics_request::CreatableTopic,
+        describe_configs_request::DescribeConfigsResource, fetch_request,
+        metadata_request::MetadataRequestTopic, metadata_response::MetadataResponseTopic,
+        offset_for_leader_epoch_request,
     },
     protocol::StrBytes,
 };
 use uuid::Uuid;
 
 use crate::{
-    groups_wire::{NOBODY, commit, fetch},
+    groups_wire::{NOBODY, commit, fetch, group_id},
     secured::{
         DEPOT_TOPIC, OPERATOR, OPERATOR_PASSWORD, ORDERS_PASSWORD, ORDERS_USER, SHOP_TOPIC,
         STOCK_PASSWORD, STOCK_USER, Secured,
@@ -154,6 +155,28 @@ async fn a_group_finds_the_coordinator_of_itself_only() {
     }
     let mut operator = secured.user(OPERATOR, OPERATOR_PASSWORD).await;
     assert_eq!(coordinator(&mut operator, "stock").await, (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_lists_itself_only_and_one_that_an_operator_made_is_not_deleted_by_kafkas_tools() {
+    let secured = Secured::start().await;
+    let mut orders = secured.user(ORDERS_USER, ORDERS_PASSWORD).await;
+    let mut operator = secured.user(OPERATOR, OPERATOR_PASSWORD).await;
+    for (client, listed) in [
+        (&mut orders, &["orders"][..]),
+        (&mut operator, &["orders", "stock"]),
+    ] {
+        let names = ["orders", "stock"].map(group_id).to_vec();
+        let delete = DeleteGroupsRequest::default().with_groups_names(names);
+        for result in client.ask(&delete, 2).await.results {
+            assert_eq!(result.error_code, GROUP_AUTHORIZATION_FAILED);
+        }
+        let answer = client.ask(&ListGroupsRequest::default(), 4).await;
+        let ids = answer.groups.iter().map(|group| group.group_id.to_string());
+        let mut ids: Vec<String> = ids.collect();
+        ids.sort();
+        assert_eq!(ids, listed);
+    }
 }
 
 async fn settings(client: &mut Client, resource_type: i8, resource: &str) -> (i16, usize) {

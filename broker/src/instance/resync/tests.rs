@@ -38,6 +38,9 @@ struct Started {
     log: Arc<Log>,
 }
 
+/// Makes a fault happen later.
+type Arm = Box<dyn Fn(&World)>;
+
 /// What happens between two starts.
 #[derive(Debug, Clone, Copy)]
 enum Between {
@@ -282,11 +285,11 @@ fn cut_off_everywhere(
 fn faults(
     prepared: impl Fn() -> (World, Option<Started>),
     act: impl Fn(&World, Option<Started>) -> Result<(), StorageError>,
-) -> Vec<Box<dyn Fn(&World)>> {
+) -> Vec<Arm> {
     let (world, started) = prepared();
     let (operations, commits) = (world.disk.operation_count(), world.meta.commit_count());
     act(&world, started).expect("without a fault it goes well");
-    let mut faults: Vec<Box<dyn Fn(&World)>> = Vec::new();
+    let mut faults: Vec<Arm> = Vec::new();
     for number in operations..world.disk.operation_count() {
         for fault in [Fault::Crash, Fault::CrashAfter(13)] {
             faults.push(Box::new(move |world| world.disk.fail_at(number, fault)));

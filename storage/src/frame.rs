@@ -26,7 +26,8 @@ pub const BODY_BYTES_MAX: u32 = i32::MAX as u32;
 /// Frames start at multiples of this.
 pub const ALIGNMENT: u64 = 8;
 
-const MAGIC: [u8; 3] = *b"hwj";
+/// What each header begins with.
+pub(crate) const MAGIC: [u8; 3] = *b"hwj";
 const VERSION: u8 = 1;
 
 /// Why bytes are not taken as a frame.
@@ -51,6 +52,8 @@ pub enum Kind {
     Checkpoint,
     /// The index, last in a finished file.
     Footer,
+    /// Number and salt, first in a recycled file.
+    Identity,
 }
 
 impl Kind {
@@ -60,6 +63,7 @@ impl Kind {
             Self::Commit => 2,
             Self::Checkpoint => 3,
             Self::Footer => 4,
+            Self::Identity => 5,
         }
     }
 
@@ -69,6 +73,7 @@ impl Kind {
             2 => Ok(Self::Commit),
             3 => Ok(Self::Checkpoint),
             4 => Ok(Self::Footer),
+            5 => Ok(Self::Identity),
             _ => Err(FrameError::Newer("frame kind")),
         }
     }

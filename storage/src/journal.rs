@@ -66,6 +66,8 @@ pub struct JournalOptions {
     pub write_bytes: usize,
     /// The next file is made by a thread. Otherwise at once, which delays a commit.
     pub prepare_in_background: bool,
+    /// A journal file that was sealed is used again as one of the next. Otherwise each is written with zeros first.
+    pub recycle: bool,
 }
 
 impl Default for JournalOptions {
@@ -76,6 +78,7 @@ impl Default for JournalOptions {
             ring_bytes: 32 * 1024 * 1024,
             write_bytes: 1024 * 1024,
             prepare_in_background: true,
+            recycle: true,
         }
     }
 }
@@ -389,13 +392,4 @@ impl OpenGroup {
             index.add_data(frame);
         }
     }
-}
-
-/// A random number that nobody outside can know.
-fn new_salt() -> u32 {
-    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
-    // The version and variant bits are not random; the low half of each word is.
-    let bytes = (high.rotate_left(32) ^ low).to_be_bytes();
-    let [_, _, _, _, a, b, c, d] = bytes;
-    u32::from_be_bytes([a, b, c, d])
 }

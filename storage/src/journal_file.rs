@@ -1,4 +1,4 @@
-//! The files of a journal: their names, and the zero-written one that waits for its turn.
+//! The files of a journal: their names, and the next one, zero-written or recycled, that waits for its turn.
 //!
 //! `journal/<instance, 10 digits>/<number, 20 digits>.journal` (`docs/format.md`, "Files"). What is in them: `frame`, `walk`.
 
@@ -8,6 +8,8 @@ use crate::{
     disk::{SegmentFile, SegmentStore},
     error::StorageError,
     number::InstanceNumber,
+    recycled::{Head, Spare, reuse},
+    salt::new_salt,
 };
 
 const SUFFIX: &str = ".journal";
@@ -93,11 +95,14 @@ pub(crate) fn parse_number(digits: &str) -> Option<u64> {
 #[derive(Debug)]
 pub(crate) struct NextFile {
     pub(crate) handle: Arc<dyn SegmentFile>,
+    /// How it begins.
+    pub(crate) head: Head,
     /// Its name survives a power cut already.
     pub(crate) is_named: bool,
 }
 
-type Made = io::Result<Arc<dyn SegmentFile>>;
+/// A file, and how it begins.
+type Made = io::Result<(Arc<dyn SegmentFile>, Head)>;
 
 /// Why there is no next file.
 #[derive(Debug)]
@@ -122,7 +127,7 @@ fn make(disk: &dyn SegmentStore, folder: &str, number: u64, bytes: u64) -> Made 
     let handle = disk.create(&name, bytes);
     let made = handle.and_then(|handle| {
         disk.sync_directory(folder)?;
-        Ok(handle)
+        Ok((handle, Head::default()))
     });
     if let Err(error) = &made
         && error.kind() != io::ErrorKind::AlreadyExists
@@ -133,11 +138,35 @@ fn make(disk: &dyn SegmentStore, folder: &str, number: u64, bytes: u64) -> Made 
     made
 }
 
+/// Makes file `number` from the one that waits, if one does, or else of zeros.
+fn make_either(
+    (disk, spare): (&dyn SegmentStore, &Spare),
+    folder: &str,
+    number: u64,
+    bytes: u64,
+) -> Made {
+    let Some(former) = spare.take() else {
+        return make(disk, folder, number, bytes);
+    };
+    let salt = new_salt();
+    let made = reuse(disk, folder, (former, number, salt));
+    spare.is_gone(former);
+    match made {
+        Ok(handle) => Ok((handle, Head::of_recycled(salt))),
+        // Somebody removed it, or the file system has no room even for this: its own space is free now.
+        Err(error) if error.kind() == io::ErrorKind::NotFound || is_full(&error) => {
+            make(disk, folder, number, bytes)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes files ahead of need, on a thread of its own: writing 64 MiB of zeros would stall a commit, and so would the
 /// directory sync, for which the file system may first write what other processes have written.
 #[derive(Debug)]
 pub(crate) struct FileMaker {
     disk: Arc<dyn SegmentStore>,
+    spare: Arc<Spare>,
     folder: String,
     bytes: u64,
     in_background: bool,
@@ -161,15 +190,16 @@ impl Prepared {
 }
 
 impl FileMaker {
-    /// Files of `bytes` zeros. Without `in_background`, [`FileMaker::prepare`] returns when the file is made.
+    /// Files of `bytes`, zeros or recycled. Without `in_background`, [`FileMaker::prepare`] returns when the file is made.
     pub(crate) fn new(
-        disk: Arc<dyn SegmentStore>,
+        (disk, spare): (Arc<dyn SegmentStore>, Arc<Spare>),
         folder: String,
         bytes: u64,
         in_background: bool,
     ) -> Self {
         Self {
             disk,
+            spare,
             folder,
             bytes,
             in_background,
@@ -177,14 +207,19 @@ impl FileMaker {
         }
     }
 
-    /// Begins to make file `number`, name and zeros durable, unless one is made already.
+    /// Most bytes that a file has before its checkpoint.
+    pub(crate) fn head_bytes_max(&self) -> u64 {
+        self.spare.head_bytes()
+    }
+
+    /// Begins to make file `number` durable, name included, unless one is made already.
     pub(crate) fn prepare(&mut self, number: u64) {
         if self.prepared.is_some() {
             return;
         }
         let (disk, folder) = (Arc::clone(&self.disk), self.folder.clone());
-        let bytes = self.bytes;
-        let job = move || make(&*disk, &folder, number, bytes);
+        let (spare, bytes) = (Arc::clone(&self.spare), self.bytes);
+        let job = move || make_either((&*disk, &spare), &folder, number, bytes);
         let prepared = if self.in_background {
             let thread = std::thread::Builder::new().name("journal-file".to_owned());
             thread.spawn(job).map(Prepared::Being)
@@ -200,13 +235,13 @@ impl FileMaker {
     /// # Errors
     /// [`Missing`]; nothing is left of the file, and the next call tries anew.
     pub(crate) fn make_sure(&mut self, number: u64) -> Result<(), Missing> {
-        let (number, made) = match self.prepared.take() {
-            Some((number, prepared)) => (number, prepared.finish()),
-            None => (number, make(&*self.disk, &self.folder, number, self.bytes)),
-        };
+        let (number, made) = self.finished(number).unwrap_or_else(|| {
+            let parts = (&*self.disk, &*self.spare);
+            (number, make_either(parts, &self.folder, number, self.bytes))
+        });
         match made {
-            Ok(handle) => {
-                self.prepared = Some((number, Prepared::Done(Ok(handle))));
+            Ok(made) => {
+                self.prepared = Some((number, Prepared::Done(Ok(made))));
                 Ok(())
             }
             Err(error) if is_full(&error) => Err(Missing::NoSpace(error)),
@@ -217,20 +252,39 @@ impl FileMaker {
     /// File `number`: the prepared one, if need be under another name than thought, or one made now.
     pub(crate) fn take(&mut self, number: u64) -> io::Result<NextFile> {
         let wanted = name(&self.folder, number);
-        let Some((prepared_number, prepared)) = self.prepared.take() else {
+        let Some((prepared_number, made)) = self.finished(number) else {
             let handle = self.disk.create(&wanted, self.bytes)?;
             return Ok(NextFile {
                 handle,
+                head: Head::default(),
                 is_named: false,
             });
         };
-        let handle = prepared.finish()?;
+        let (handle, head) = made?;
         let is_named = prepared_number == number;
         if !is_named {
             self.disk
                 .rename(&name(&self.folder, prepared_number), &wanted)?;
         }
-        Ok(NextFile { handle, is_named })
+        Ok(NextFile {
+            handle,
+            head,
+            is_named,
+        })
+    }
+
+    /// The file that was prepared, and its number. A recycled one of another number than `wanted` is removed: its number
+    /// stands in it.
+    fn finished(&mut self, wanted: u64) -> Option<(u64, Made)> {
+        let (number, prepared) = self.prepared.take()?;
+        let made = prepared.finish();
+        let is_recycled = matches!(&made, Ok((_, head)) if head.salt.is_some());
+        if is_recycled && number != wanted {
+            // What cannot be removed is removed by a start: it stands behind the last file used.
+            self.disk.remove(&name(&self.folder, number)).unwrap_or(());
+            return None;
+        }
+        Some((number, made))
     }
 }
 

@@ -36,6 +36,7 @@ use crate::{
     frame::checkpoint::TopicState,
     index::TopicIndex,
     number::{LeaderEpoch, TopicNumber},
+    recycled::Spare,
     ring::Ring,
 };
 
@@ -138,6 +139,7 @@ pub struct Log {
     /// Positions of blocks, by file, whose batches were all right when they were first read.
     verified: Mutex<HashMap<u64, HashSet<u64>>>,
     noted_file: AtomicU64,
+    spare: Arc<Spare>,
 }
 
 #[derive(Debug)]
@@ -156,6 +158,8 @@ struct Visible {
 pub(crate) struct FileFacts {
     /// `None`: no frame of it could be read.
     pub(crate) salt: Option<u32>,
+    /// Where its first frame stands that is not an identity frame.
+    pub(crate) first: u64,
     pub(crate) bytes: u64,
     /// `None`: a journal file.
     pub(crate) sealed: Option<SealedFacts>,
@@ -195,7 +199,7 @@ impl TopicView {
 
 impl Log {
     pub(crate) fn new(
-        disk: Arc<dyn SegmentStore>,
+        (disk, spare): (Arc<dyn SegmentStore>, Arc<Spare>),
         folder: String,
         ring_bytes: usize,
         cache: Arc<BlockCache>,
@@ -205,6 +209,7 @@ impl Log {
             cache,
             verified: Mutex::default(),
             noted_file: AtomicU64::new(0),
+            spare,
             files: Files::new(disk, folder),
             visible: RwLock::new(Visible {
                 topics: HashMap::new(),

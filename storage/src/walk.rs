@@ -8,7 +8,7 @@ use std::io;
 
 use crate::{
     disk::SegmentFile,
-    frame::{ALIGNMENT, FrameError, FrameHeader, HEADER_BYTES, HEADER_LENGTH},
+    frame::{ALIGNMENT, FrameError, FrameHeader, HEADER_BYTES, HEADER_LENGTH, MAGIC},
 };
 
 /// What makes a frame one of this file.
@@ -202,13 +202,17 @@ impl<'f> Walker<'f> {
             if bytes.is_empty() {
                 break;
             }
-            let zeros = leading_zeros(bytes);
+            let zeros = if dirty { 0 } else { leading_zeros(bytes) };
             if zeros == bytes.len() {
                 at += zeros as u64;
                 continue;
             }
             dirty = true;
-            at += (zeros as u64) / ALIGNMENT * ALIGNMENT;
+            let skip = to_magic(bytes);
+            at += skip as u64;
+            if skip == bytes.len() {
+                continue;
+            }
             if at > from && self.header_at(at)?.is_some() {
                 return Ok((Some(at), true));
             }
@@ -218,18 +222,26 @@ impl<'f> Walker<'f> {
     }
 }
 
-/// The frame at the start of `file`, if one of this file stands there whole before `end`.
-pub(crate) fn first_body(
+/// The frame at `position` of `file`, if one of this file stands there whole before `end`.
+pub(crate) fn body_at(
     file: &dyn SegmentFile,
     identity: Identity,
-    end: u64,
+    (position, end): (u64, u64),
 ) -> Result<Option<(FrameHeader, Vec<u8>)>, WalkError> {
-    let mut walker = Walker::new(file, identity, 0, end, HEADER_BYTES);
-    let Some(header) = walker.header_at(0)? else {
+    let mut walker = Walker::new(file, identity, position, end, HEADER_BYTES);
+    let Some(header) = walker.header_at(position)? else {
         return Ok(None);
     };
-    let body = walker.body(0, &header)?;
+    let body = walker.body(position, &header)?;
     Ok(header.covers(&body).then_some((header, body)))
+}
+
+/// Bytes of `bytes` before the first place at which a frame may start, in steps of 8; all of them if there is none. A start
+/// looks through what a recycled file had before.
+fn to_magic(bytes: &[u8]) -> usize {
+    let mut words = bytes.chunks(8);
+    let found = words.position(|word| word.starts_with(&MAGIC));
+    found.map_or(bytes.len(), |words| words * 8)
 }
 
 /// Zero bytes at the start of `bytes`, counted in steps of 8. A start looks through a whole file of zeros, hence

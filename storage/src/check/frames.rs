@@ -226,10 +226,12 @@ impl Frames {
             // Within a group that goes on, what is behind the last commit frame stays.
             let goes_on = self.open.is_some() || self.behind_sealed;
             let end = if goes_on { open } else { stated.end };
+            let before = self.topics.get(topic).filter(|_| goes_on);
+            let before = before.map_or(i64::MIN, |known| known.max_timestamp);
             let known = Known {
                 end,
                 committed: stated.end,
-                max_timestamp: stated.max_timestamp,
+                max_timestamp: before.max(stated.max_timestamp),
             };
             self.topics.insert(*topic, known);
         }

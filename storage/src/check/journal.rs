@@ -24,8 +24,9 @@ use crate::{
         Place, What,
         scan::{look_at, read_footer, walk_error},
     },
+    recycled::{Head, damaged_identity, head},
     sealed,
-    walk::{Identity, Step, Walker},
+    walk::{Identity, Step, WalkError, Walker},
 };
 
 /// Read at once.
@@ -322,13 +323,15 @@ impl JournalCheck<'_> {
         seen: &mut Seen,
     ) -> Result<(), StorageError> {
         let failed = |error| walk_error(&journal_file::name(&self.folder, number), error);
+        let head = head(file.as_ref(), number).map_err(failed)?;
         let footer = read_footer(file.as_ref(), number, length).map_err(failed)?;
-        let salt = footer.as_ref().map(|(header, _)| header.salt);
+        let footer = footer.filter(|(header, _)| head.allows(header));
+        let salt = footer.as_ref().map(|(header, _)| header.salt).or(head.salt);
         let identity = Identity { number, salt };
         let end = footer
             .as_ref()
             .map_or(length, |(_, footer)| footer.frames_end.min(length));
-        let mut walker = Walker::new(file.as_ref(), identity, 0, end, WINDOW_BYTES);
+        let mut walker = Walker::new(file.as_ref(), identity, head.first, end, WINDOW_BYTES);
         seen.frames.index = crate::index::FileIndex::default();
         let complaints = seen.frames.complaints.len();
         let mut had_frames = false;
@@ -337,6 +340,7 @@ impl JournalCheck<'_> {
             if !had_frames && !matches!(step, Step::End { .. }) {
                 had_frames = true;
                 self.file_begins(number, seen);
+                check_identity((file.as_ref(), number, head), &mut seen.frames).map_err(failed)?;
             }
             match step {
                 Step::Frame { position, header } => {
@@ -367,7 +371,7 @@ impl JournalCheck<'_> {
                     let ended = OpenEnd {
                         place,
                         length,
-                        dirty,
+                        dirty: dirty && head.salt.is_none(),
                     };
                     let is_sound = seen.frames.complaints.len() == complaints;
                     self.file_ends(
@@ -445,6 +449,24 @@ fn body(
     Ok(body)
 }
 
+/// Both identity frames of a recycled file must be whole.
+fn check_identity(
+    (file, number, head): (&dyn SegmentFile, u64, Head),
+    frames: &mut Frames,
+) -> Result<(), WalkError> {
+    if head.salt.is_none() {
+        return Ok(());
+    }
+    if let Some((from, to)) = damaged_identity(file, number)? {
+        let place = Place {
+            file: number,
+            position: from,
+        };
+        frames.complain(place, to, "an identity frame does not fit its checksum");
+    }
+    Ok(())
+}
+
 fn frame(frames: &mut Frames, place: Place, header: &FrameHeader, what: &What) {
     let to = place.position + header.frame_bytes();
     match what {
@@ -456,7 +478,7 @@ fn frame(frames: &mut Frames, place: Place, header: &FrameHeader, what: &What) {
             let kind = match kind {
                 Some(Kind::Commit) => "a commit frame",
                 Some(Kind::Checkpoint) => "a checkpoint frame",
-                Some(Kind::Data | Kind::Footer) | None => "a frame",
+                Some(Kind::Data | Kind::Footer | Kind::Identity) | None => "a frame",
             };
             frames.unreadable(place, to, format!("{kind} does not fit its checksum"));
         }

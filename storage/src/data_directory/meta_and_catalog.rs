@@ -28,6 +28,7 @@ use crate::{
     meta::{MetaStore, folder::MetaFolder},
     number::InstanceNumber,
     positions::{RestoredPositions, restore_positions},
+    recycled,
 };
 
 /// Both, open and agreeing with each other.
@@ -173,12 +174,15 @@ fn check_age(
 /// Whether a frame stands behind a clean end. Files that cannot be read are for the journal's start to tell of.
 fn goes_on(disk: &dyn SegmentStore, folder: &str, end: &DurableEnd) -> bool {
     let has_frame = |file: u64, position: u64| {
-        let opened = disk.open(&journal_file::name(folder, file));
+        let opened = disk.open(&journal_file::name(folder, file)).ok()?;
+        let head = recycled::head(opened.as_ref(), file).ok()?;
         let mut bytes = [0; HEADER_BYTES];
-        let read = opened.and_then(|opened| opened.read_at(position, &mut bytes));
-        let header = read.ok().and_then(|_| FrameHeader::parse(&bytes).ok());
-        header.is_some_and(|header| header.file == file && header.kind != Kind::Footer)
+        opened.read_at(position.max(head.first), &mut bytes).ok()?;
+        let header = FrameHeader::parse(&bytes).ok()?;
+        let is_of_file = header.file == file && head.allows(&header);
+        Some(is_of_file && header.kind != Kind::Footer)
     };
+    let has_frame = |file, position| has_frame(file, position).unwrap_or(false);
     has_frame(end.file, end.position) || has_frame(end.file + 1, 0)
 }
 

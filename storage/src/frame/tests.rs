@@ -117,7 +117,7 @@ fn what_a_newer_version_wrote_is_told_from_damage() {
         let header: [u8; HEADER_BYTES] = *frame.first_chunk().expect("a header");
         frame[60..64].copy_from_slice(&header_checksum(&header).to_be_bytes());
     };
-    frame[4] = 5;
+    frame[4] = 6;
     assert_eq!(FrameHeader::parse(&frame), Err(FrameError::Malformed));
     seal(&mut frame);
     assert_eq!(

@@ -9,6 +9,7 @@ use crate::{
     disk::SegmentFile,
     frame::{FrameHeader, Kind},
     index::FileIndex,
+    recycled::Head,
 };
 
 /// An open journal file.
@@ -16,6 +17,7 @@ use crate::{
 pub(crate) struct OpenFile {
     pub(crate) number: u64,
     pub(crate) salt: u32,
+    pub(crate) head: Head,
     pub(crate) handle: Arc<dyn SegmentFile>,
     /// Bytes that frames and footer may fill.
     pub(crate) length: u64,
@@ -31,7 +33,7 @@ pub(crate) struct OpenFile {
 impl OpenFile {
     pub(crate) fn new(
         number: u64,
-        salt: u32,
+        (head, salt): (Head, u32),
         handle: Arc<dyn SegmentFile>,
         length: u64,
         opened: Duration,
@@ -39,9 +41,10 @@ impl OpenFile {
         Self {
             number,
             salt,
+            head,
             handle,
             length,
-            end: 0,
+            end: head.first,
             index: FileIndex::default(),
             opened,
             buffer: WriteBuffer::default(),

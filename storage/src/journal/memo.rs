@@ -13,6 +13,8 @@ use crate::{
 };
 
 const VERSION: u8 = 1;
+/// Of a durable end of a journal that has a recycled file: versions that know none refuse it.
+const VERSION_RECYCLED: u8 = 2;
 /// The durable end is noted this long after it moved, at most.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 /// Nor do more bytes of a file wait for it: a start writes them again, and a fast capture writes 100 MB a second.
@@ -40,8 +42,8 @@ impl DurableEnd {
         in_next || same || next
     }
 
-    fn encode(self) -> Vec<u8> {
-        let mut value = vec![VERSION, u8::from(self.clean)];
+    fn encode(self, version: u8) -> Vec<u8> {
+        let mut value = vec![version, u8::from(self.clean)];
         value.u64(self.file);
         value.u64(self.position);
         value.u64(self.group);
@@ -50,7 +52,7 @@ impl DurableEnd {
 
     fn decode(value: &[u8]) -> Result<Self, FrameError> {
         let mut input = Input::new(value);
-        if input.u8()? != VERSION {
+        if !matches!(input.u8()?, VERSION | VERSION_RECYCLED) {
             return Err(FrameError::Newer("durable end"));
         }
         let clean = input.u8()? == 1;
@@ -74,6 +76,8 @@ pub(crate) struct Memo {
     start_key: Vec<u8>,
     /// What is noted, and when.
     noted: Option<(DurableEnd, Duration)>,
+    /// Of the durable ends to be noted.
+    version: u8,
 }
 
 impl Memo {
@@ -84,6 +88,7 @@ impl Memo {
             durable_end_key: key::durable_end(instance),
             start_key: key::start(instance),
             noted: None,
+            version: VERSION,
         }
     }
 
@@ -101,6 +106,11 @@ impl Memo {
         value
             .map(|value| read(instance, DurableEnd::decode(&value)))
             .transpose()
+    }
+
+    /// The journal has a recycled file: what is noted from now on says so.
+    pub(crate) fn note_recycled(&mut self) {
+        self.version = VERSION_RECYCLED;
     }
 
     /// The number of the last start; 0 for none.
@@ -124,7 +134,7 @@ impl Memo {
         self.meta.commit(&MetaBatch {
             changes: vec![
                 (self.start_key.clone(), Some(value)),
-                (self.durable_end_key.clone(), Some(end.encode())),
+                (self.durable_end_key.clone(), Some(end.encode(self.version))),
             ],
         })?;
         self.noted = Some((end, Duration::ZERO));
@@ -133,7 +143,7 @@ impl Memo {
 
     pub(crate) fn note(&mut self, end: DurableEnd, at: Duration) -> Result<(), StorageError> {
         self.meta.commit(&MetaBatch {
-            changes: vec![(self.durable_end_key.clone(), Some(end.encode()))],
+            changes: vec![(self.durable_end_key.clone(), Some(end.encode(self.version)))],
         })?;
         self.noted = Some((end, at));
         Ok(())
@@ -230,10 +240,12 @@ mod tests {
             group: 1 << 40,
             clean: true,
         };
-        let mut value = end.encode();
+        let mut value = end.encode(VERSION);
         assert_eq!(value.len(), 26);
         assert_eq!(DurableEnd::decode(&value), Ok(end));
-        value[0] = 2;
+        let recycled = end.encode(VERSION_RECYCLED);
+        assert_eq!((recycled[0], DurableEnd::decode(&recycled)), (2, Ok(end)));
+        value[0] = 3;
         assert_eq!(
             DurableEnd::decode(&value),
             Err(FrameError::Newer("durable end"))

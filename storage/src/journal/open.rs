@@ -4,9 +4,7 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{
-    DurableEnd, Journal, JournalOptions, Memo, Now, OpenGroup, Stopped, file::OpenFile, new_salt,
-};
+use super::{DurableEnd, Journal, JournalOptions, Memo, Now, OpenGroup, Stopped, file::OpenFile};
 use crate::{
     block_cache::BlockCache,
     catalog::Topic,
@@ -27,6 +25,8 @@ use crate::{
         repair::{cut, rewrite},
         scan::{Listing, Seen, SeenFile, look, spans},
     },
+    recycled::{Head, Spare},
+    salt::new_salt,
     sealed::adopt::{Adopted, Kept, adopt},
 };
 
@@ -202,16 +202,17 @@ impl Opening {
     fn new(setup: JournalSetup) -> Result<Self, StorageError> {
         let folder = journal_file::folder(setup.instance);
         let options = setup.options;
+        let spare = Arc::new(Spare::new(options.file_bytes, options.recycle));
         Ok(Self {
             memo: Memo::new(Arc::clone(&setup.meta), setup.instance),
             log: Arc::new(Log::new(
-                Arc::clone(&setup.disk),
+                (Arc::clone(&setup.disk), Arc::clone(&spare)),
                 folder.clone(),
                 options.ring_bytes,
                 Arc::clone(&setup.cache),
             )),
             files: FileMaker::new(
-                Arc::clone(&setup.disk),
+                (Arc::clone(&setup.disk), spare),
                 folder.clone(),
                 options.file_bytes,
                 options.prepare_in_background,
@@ -253,10 +254,13 @@ impl Opening {
         durable_end: Option<DurableEnd>,
         now: Now,
     ) -> Result<(Journal, Recovered), StorageError> {
-        let mut found = fold(items, durable_end, &before(&seen));
         let disk = Arc::clone(&self.setup.disk);
+        let mut found = fold(items, durable_end, &before(&seen));
         let rewritten = rewrite(disk.as_ref(), &self.folder, &seen, durable_end, tail)
             .map_err(|error| self.failed(&error))?;
+        if seen.has_recycled() {
+            self.memo.note_recycled();
+        }
         let durable = DurableEnd {
             file: tail.file,
             position: tail.position,
@@ -328,7 +332,8 @@ impl Opening {
         }
         let handle = self.files.take(1)?.handle;
         let length = self.setup.options.file_bytes;
-        let mut file = OpenFile::new(1, new_salt(), handle, length, now.monotonic);
+        let head = Head::default();
+        let mut file = OpenFile::new(1, (head, new_salt()), handle, length, now.monotonic);
         let checkpoint = Checkpoint {
             state: state.clone(),
             created_ms: now.wall_ms,
@@ -374,7 +379,8 @@ impl Opening {
             return Err(StorageError::Damaged(why));
         };
         let handle = Arc::clone(&file.handle);
-        let mut open = OpenFile::new(tail.file, salt, handle, file.length, now.monotonic);
+        let identity = (file.head, salt);
+        let mut open = OpenFile::new(tail.file, identity, handle, file.length, now.monotonic);
         open.end = tail.position;
         open.fit(found.indexes.remove(&tail.file).unwrap_or_default());
         Ok(open)
@@ -396,6 +402,7 @@ impl Opening {
         }
         let facts = FileFacts {
             salt: Some(open.salt),
+            first: open.head.first,
             bytes: open.length,
             sealed: None,
         };
@@ -464,6 +471,7 @@ impl Opening {
 fn facts(file: &SeenFile) -> FileFacts {
     FileFacts {
         salt: file.salt,
+        first: file.head.first,
         bytes: file.length,
         sealed: None,
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::{Journal, Now, file::OpenFile, new_salt};
+use super::{Journal, Now, file::OpenFile};
 use crate::{
     error::StorageError,
     frame::{
@@ -14,6 +14,8 @@ use crate::{
     index::FileIndex,
     journal_file::NextFile,
     log::FileFacts,
+    recycled::Head,
+    salt::new_salt,
 };
 
 /// What a frame takes from a file.
@@ -45,9 +47,9 @@ impl Room {
         (topics * TOPIC_ENTRY_BYTES) as u64
     }
 
-    /// Bytes of a file that holds a checkpoint of `checkpoint_bytes`, this frame and its footer.
-    fn own_file_bytes(self, checkpoint_bytes: u64) -> u64 {
-        checkpoint_bytes + self.bytes + frame_bytes(FIXED_BYTES + self.footer_growth)
+    /// Bytes of a file that holds this frame, its footer, and `before` them.
+    fn own_file_bytes(self, before: u64) -> u64 {
+        before + self.bytes + frame_bytes(FIXED_BYTES + self.footer_growth)
     }
 }
 
@@ -101,22 +103,29 @@ impl Journal {
 
     /// Bytes of a file that has this frame only.
     pub(super) fn own_file_bytes(&mut self, room: Room) -> u64 {
-        let checkpoint = self.checkpoint(Now::default());
-        room.own_file_bytes(frame_bytes(checkpoint.len() as u64))
+        let checkpoint = self.checkpoint(Now::default(), Head::default());
+        room.own_file_bytes(self.files.head_bytes_max() + frame_bytes(checkpoint.len() as u64))
     }
 
     /// Finishes the open file and opens the next, long enough for `room`.
     fn roll(&mut self, now: Now, room: Room) -> io::Result<()> {
         self.finish_file()?;
         let number = self.file.number + 1;
-        let salt = new_salt();
-        let checkpoint = self.checkpoint(now);
-        let needed = room.own_file_bytes(frame_bytes(checkpoint.len() as u64));
+        let NextFile {
+            handle,
+            head,
+            is_named,
+        } = self.files.take(number)?;
+        self.directory_dirty |= !is_named;
+        let checkpoint = self.checkpoint(now, head);
+        let needed = room.own_file_bytes(head.first + frame_bytes(checkpoint.len() as u64));
         // A frame that needs more makes the file longer as it is written.
         let length = self.options.file_bytes.max(needed);
-        let NextFile { handle, is_named } = self.files.take(number)?;
-        self.directory_dirty |= !is_named;
-        let mut next = OpenFile::new(number, salt, handle, length, now.monotonic);
+        let salt = head.salt.unwrap_or_else(new_salt);
+        let mut next = OpenFile::new(number, (head, salt), handle, length, now.monotonic);
+        if head.salt.is_some() {
+            self.memo.note_recycled();
+        }
         let group = self.state.last.group;
         next.push(
             FrameHeader::new(Kind::Checkpoint, number, salt, group),
@@ -125,6 +134,7 @@ impl Journal {
         next.flush()?;
         let facts = FileFacts {
             salt: Some(salt),
+            first: head.first,
             bytes: length,
             sealed: None,
         };
@@ -166,7 +176,7 @@ impl Journal {
         }
     }
 
-    fn checkpoint(&mut self, now: Now) -> Bytes {
+    fn checkpoint(&mut self, now: Now, head: Head) -> Bytes {
         // Retention moves the starts, in the log.
         for (topic, state) in &mut self.state.topics {
             if let Some(ends) = self.log.ends(*topic) {
@@ -176,7 +186,7 @@ impl Journal {
         let checkpoint = Checkpoint {
             state: self.state.clone(),
             created_ms: now.wall_ms,
-            former: false,
+            former: head.salt.is_some(),
         };
         Bytes::from(checkpoint.encode())
     }

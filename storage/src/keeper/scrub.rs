@@ -143,9 +143,9 @@ mod tests {
             highest_commit_ms: None,
         });
         let facts = |sealed| FileFacts {
-            salt: None,
             bytes: 7,
             sealed,
+            ..FileFacts::default()
         };
         let files = [
             (3, facts(sealed)),

@@ -1,6 +1,6 @@
 //! Sealing: which journal file is next, a piece of it, and the change from one form to the other.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use super::{Keeper, KeeperEvent, KeeperStep, RETRY, happened, rest_after};
 use crate::{
@@ -174,22 +174,51 @@ impl Keeper {
         })
     }
 
-    /// Journal files that have their sealed form and no reader any more.
+    /// Journal files that have their sealed form and no reader any more: one waits to be used again, the others are removed.
     pub(super) fn dispose(&mut self) {
+        self.reuse_or_free();
         let retired = std::mem::take(&mut self.retired);
         for (file, readers) in retired {
             if readers.iter().any(|reader| reader.strong_count() > 0) {
                 self.retired.push((file, readers));
                 continue;
             }
-            let name = journal_file::name(&self.folder, file);
-            match self.setup.disk.remove(&name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(name, %error, "cannot remove a journal file that was sealed");
-                }
-                Ok(()) | Err(_) => {}
+            let bytes = self.journal_bytes(file);
+            if self.wanted > 0 || !self.setup.log.spare().offer(file, bytes) {
+                self.remove_journal(file);
             }
-            self.setup.log.journal_is_gone(file);
         }
+    }
+
+    /// What became of the file that waited to be used again. Where space is wanted, it goes first.
+    fn reuse_or_free(&mut self) {
+        let log = Arc::clone(&self.setup.log);
+        for file in log.spare().take_gone() {
+            log.journal_is_gone(file);
+        }
+        if self.wanted > 0
+            && let Some(file) = log.spare().take()
+        {
+            self.wanted = self.wanted.saturating_sub(self.journal_bytes(file));
+            self.remove_journal(file);
+        }
+    }
+
+    /// 0 for one that cannot be read.
+    fn journal_bytes(&self, file: u64) -> u64 {
+        let name = journal_file::name(&self.folder, file);
+        let opened = self.setup.disk.open(&name);
+        opened.and_then(|file| file.length()).unwrap_or(0)
+    }
+
+    fn remove_journal(&self, file: u64) {
+        let name = journal_file::name(&self.folder, file);
+        match self.setup.disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(name, %error, "cannot remove a journal file that was sealed");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.setup.log.journal_is_gone(file);
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::{PoisonError, Weak, atomic::Ordering};
 
 use super::{FileFacts, Log, SealedFacts};
-use crate::{disk::SegmentFile, index::Span, number::TopicNumber, sealed::summary::Summary};
+use crate::{
+    disk::SegmentFile, index::Span, number::TopicNumber, recycled::Spare, sealed::summary::Summary,
+};
 
 /// A topic whose first offset moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +28,12 @@ impl Log {
             .map(|topic| (topic.topic, Span::of_sealed(file, topic)))
             .collect();
         let facts = FileFacts {
-            salt: None,
             bytes: summary.bytes,
             sealed: Some(SealedFacts {
                 at: summary.sealed_at,
                 highest_commit_ms: summary.highest_commit_ms,
             }),
+            ..FileFacts::default()
         };
         let mut visible = self.write_visible();
         visible.files.insert(file, facts);
@@ -119,6 +121,11 @@ impl Log {
     /// Journal file `number` has its name no more.
     pub(crate) fn journal_is_gone(&self, number: u64) {
         self.files.is_gone(number);
+    }
+
+    /// The sealed journal file that waits to be used again.
+    pub(crate) fn spare(&self) -> &Spare {
+        &self.spare
     }
 
     /// The file of the durable end that the meta store has: no start looks at what is before it, except for checkpoints.

@@ -147,7 +147,8 @@ impl Log {
                     number,
                     salt: facts.salt,
                 };
-                let walker = Walker::new(handle.as_ref(), identity, 0, facts.bytes, WINDOW_BYTES);
+                let file = handle.as_ref();
+                let walker = Walker::new(file, identity, facts.first, facts.bytes, WINDOW_BYTES);
                 let before = self.ends_before(number);
                 search_journal(walker, timestamp_ms, (before, last_group))
             }

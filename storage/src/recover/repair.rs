@@ -90,7 +90,7 @@ pub(crate) fn cut(
         disk.remove(&journal_file::name(folder, file.number))?;
         is_removed = true;
         // A file that was prepared and never used is nothing to speak of.
-        if file.dirty || file.frames_end > 0 {
+        if file.dirty || file.frames_end > file.head.first {
             bytes += file.length;
         }
     }
@@ -117,8 +117,24 @@ fn may_be_dirty(file: &SeenFile, tail: Place) -> bool {
     file.dirty || file.footer.is_some() || file.frames_end != tail.position
 }
 
-/// Zeros over what is not zeros from `from` on. Gives the bytes written.
+/// Zeros over what is not zeros from `from` on; in a recycled file only over what has its salt. Gives the bytes written.
 fn clear(file: &SeenFile, from: u64) -> io::Result<u64> {
+    if !file.is_recycled {
+        return clear_all(file, from);
+    }
+    let footer = file.footer.as_ref();
+    let footer = footer.map_or(file.length, |footer| footer.position);
+    let mut zeroed = 0;
+    for (from, to) in [(from, file.frames_end), (footer.max(from), file.length)] {
+        if from < to {
+            write_zeros(file.handle.as_ref(), from, to)?;
+            zeroed += to - from;
+        }
+    }
+    Ok(zeroed)
+}
+
+fn clear_all(file: &SeenFile, from: u64) -> io::Result<u64> {
     let mut buffer = vec![0; usize::try_from(ZEROS_BYTES).unwrap_or(0)];
     let mut position = from;
     let mut zeroed = 0;

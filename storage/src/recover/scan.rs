@@ -18,6 +18,7 @@ use crate::{
     journal::DurableEnd,
     journal_file,
     number::TopicNumber,
+    recycled::{Head, head},
     sealed::summary::Summary,
     walk::{Identity, Step, WalkError, Walker},
 };
@@ -32,10 +33,14 @@ pub(crate) struct SeenFile {
     pub(crate) handle: Arc<dyn SegmentFile>,
     pub(crate) length: u64,
     pub(crate) salt: Option<u32>,
+    pub(crate) head: Head,
+    /// What is behind the last frame are bytes of a former life.
+    pub(crate) is_recycled: bool,
     pub(crate) footer: Option<FooterHead>,
     /// The footer's last group.
     pub(crate) footer_group: u64,
-    /// Position behind the last frame, and whether there is more than zeros behind it. For scanned files.
+    /// Position behind the last frame, and whether there is more than zeros behind it, in a file of zeros. For scanned
+    /// files.
     pub(crate) frames_end: u64,
     pub(crate) dirty: bool,
 }
@@ -121,6 +126,12 @@ fn missing_file(file: u64) -> Damage {
 }
 
 impl Seen {
+    /// Whether any of the files was used before.
+    pub(crate) fn has_recycled(&self) -> bool {
+        let mut files = self.old.iter().chain(&self.scanned);
+        files.any(|file| file.is_recycled)
+    }
+
     fn is_empty(&self) -> bool {
         self.old.is_empty() && self.scanned.is_empty()
     }
@@ -241,12 +252,16 @@ fn open(
     let length = handle.length().map_err(failed)?;
     let footer = read_head(handle.as_ref(), (number, length), check);
     let footer = footer.map_err(|error| walk_error(&name, error))?;
+    let head = head(handle.as_ref(), number).map_err(|error| walk_error(&name, error))?;
+    let footer = footer.filter(|(header, _)| head.allows(header));
     let (header, footer) = footer.unzip();
     Ok(SeenFile {
         number,
         handle,
         length,
-        salt: header.map(|header| header.salt),
+        salt: header.map(|header| header.salt).or(head.salt),
+        is_recycled: head.salt.is_some(),
+        head,
         footer,
         footer_group: header.map_or(0, |header| header.group),
         frames_end: 0,
@@ -259,7 +274,7 @@ pub(crate) fn read_checkpoint(file: &SeenFile) -> Result<Option<Checkpoint>, Sto
     let mut walker = walker(file, HEADER_BYTES, file.length);
     let read = || -> Result<Option<What>, WalkError> {
         match walker.step()? {
-            Step::Frame { position, header } if position == 0 => {
+            Step::Frame { position, header } if position == file.head.first => {
                 look_at(&mut walker, position, header, true).map(Some)
             }
             Step::Frame { .. } | Step::Gap { .. } | Step::End { .. } => Ok(None),
@@ -277,7 +292,8 @@ fn walker(file: &SeenFile, window_bytes: usize, end: u64) -> Walker<'_> {
         number: file.number,
         salt: file.salt,
     };
-    Walker::new(file.handle.as_ref(), identity, 0, end, window_bytes)
+    let (handle, from) = (file.handle.as_ref(), file.head.first);
+    Walker::new(handle, identity, from, end, window_bytes)
 }
 
 /// Sees a whole file.
@@ -324,8 +340,14 @@ fn scan(
     };
     file.salt = walker.identity().salt;
     file.frames_end = frames_end;
-    file.dirty = dirty;
+    file.is_recycled |= items.iter().any(is_former);
+    file.dirty = dirty && !file.is_recycled;
     Ok((file, items))
+}
+
+/// A recycled file's checkpoint.
+fn is_former(item: &Item) -> bool {
+    matches!(&item.what, What::Checkpoint(checkpoint) if checkpoint.former)
 }
 
 fn item(file: u64, position: u64, end: u64, what: What) -> Item {
@@ -359,7 +381,7 @@ pub(crate) fn look_at(
         Kind::Commit => CommitFrame::decode(&body).map(|frame| What::Commit { group, frame }),
         Kind::Checkpoint => Checkpoint::decode(group, &body)
             .map(|checkpoint| What::Checkpoint(Box::new(checkpoint))),
-        Kind::Data | Kind::Footer => Ok(What::Bad(Some(header.kind))),
+        Kind::Data | Kind::Footer | Kind::Identity => Ok(What::Bad(Some(header.kind))),
     };
     match what {
         Err(FrameError::Malformed) => Ok(What::Bad(Some(header.kind))),

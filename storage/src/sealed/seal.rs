@@ -19,6 +19,7 @@ use crate::{
     },
     number::InstanceNumber,
     recover::scan::read_footer,
+    recycled::head,
     walk::{Identity, WalkError, Window},
 };
 
@@ -116,7 +117,9 @@ impl Sealing {
             salt: Some(header.salt),
         };
         let runs = Runs::plan(&footer.topics).map_err(|Unplanned| whole)?;
-        let ends = checkpoint_ends(journal.as_ref(), identity, footer.frames_end)?;
+        let head = head(journal.as_ref(), number).map_err(io)?;
+        let first = (head.first, footer.frames_end);
+        let ends = checkpoint_ends(journal.as_ref(), identity, first)?;
         let temporary = new_name(folder, number);
         match disk.remove(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -132,7 +135,7 @@ impl Sealing {
             ends,
             out,
             runs,
-            position: 0,
+            position: head.first,
             copying: None,
             unsynced: 0,
         })
@@ -173,7 +176,7 @@ impl Sealing {
         let planned = match header.kind {
             Kind::Data => self.runs.begin(&header),
             Kind::Commit | Kind::Checkpoint => Ok(()),
-            Kind::Footer => Err(Unplanned),
+            Kind::Footer | Kind::Identity => Err(Unplanned),
         };
         planned.map_err(|Unplanned| self.damaged(begin, end))?;
         self.position = begin + HEADER_LENGTH;
@@ -325,16 +328,16 @@ fn count(count: usize) -> u32 {
 fn checkpoint_ends(
     file: &dyn SegmentFile,
     identity: Identity,
-    frames_end: u64,
+    (from, frames_end): (u64, u64),
 ) -> Result<Vec<TopicEntry>, SealError> {
-    let checkpoint = crate::walk::first_body(file, identity, frames_end).map_err(io)?;
+    let checkpoint = crate::walk::body_at(file, identity, (from, frames_end)).map_err(io)?;
     let checkpoint = checkpoint
         .filter(|(header, _)| header.kind == Kind::Checkpoint)
         .and_then(|(header, body)| Checkpoint::decode(header.group, &body).ok());
     let Some(checkpoint) = checkpoint else {
         return Err(SealError::Damaged {
-            from: 0,
-            to: HEADER_LENGTH,
+            from,
+            to: from + HEADER_LENGTH,
         });
     };
     let topics = checkpoint.state.topics.into_iter();

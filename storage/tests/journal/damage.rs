@@ -161,7 +161,7 @@ fn a_damaged_header_costs_its_own_offsets_only() {
         assert_eq!(recovered.damage.len(), 1, "{header:?}: {recovered:?}");
         let (from, to) = match header.kind {
             Kind::Data => (header.base_offset, header.end_offset()),
-            Kind::Commit | Kind::Checkpoint | Kind::Footer => (0, 0),
+            Kind::Commit | Kind::Checkpoint | Kind::Footer | Kind::Identity => (0, 0),
         };
         let offsets = &recovered.damage[0].offsets;
         assert_eq!(

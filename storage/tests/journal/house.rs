@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use headwater_storage::{
     CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Instance, Journal, JournalOptions,
-    Keeper, KeeperEvent, KeeperOptions, Log, Now, ReadError, Recovered, RetentionLimits, Schema,
-    SourceKind, StorageError, StoreOptions, TableIdentity, Topic, TopicNumber,
+    Keeper, KeeperEvent, KeeperOptions, Log, NewBatch, Now, ReadError, Recovered, RetentionLimits,
+    Schema, SourceKind, StorageError, StoreOptions, TableIdentity, Topic, TopicNumber,
     catalog::random_id,
     disk::{SegmentStore, model::ModelDisk},
     meta::{MetaBatch, MetaStore, memory::MemoryMeta},
@@ -207,10 +207,25 @@ impl Open {
         batches: &[(u32, u8, usize)],
         expected: &mut Stored,
     ) -> Result<(), StorageError> {
-        let mut attempted = expected.clone();
-        for (index, (number, records, size)) in batches.iter().enumerate() {
+        let batches = batches.iter().enumerate();
+        let batches = batches.map(|(index, (number, records, size))| {
             let batch = counted(*number, seed * 100 + index as u64, *records, *size);
-            attempted.add(*number, &batch.bytes, *records, batch.max_timestamp);
+            (batch, *records)
+        });
+        self.group_of((seed, second), batches.collect(), expected)
+    }
+
+    /// One group of these batches, each with the number of its records, which its last byte is.
+    pub(crate) fn group_of(
+        &mut self,
+        (seed, second): (u64, u64),
+        batches: Vec<(NewBatch, u8)>,
+        expected: &mut Stored,
+    ) -> Result<(), StorageError> {
+        let mut attempted = expected.clone();
+        for (batch, records) in batches {
+            let (number, time) = (batch.topic.0, batch.max_timestamp);
+            attempted.add(number, &batch.bytes, records, time);
             self.journal.append(at(second), batch)?;
         }
         attempted.commits.push((

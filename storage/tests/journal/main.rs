@@ -7,6 +7,7 @@ mod full_disk;
 mod house;
 mod power_loss;
 mod real_disk;
+mod recycling;
 mod retention;
 mod scrub;
 mod sealing;

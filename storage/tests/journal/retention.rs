@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use headwater_storage::{DeletedBecause, KeeperEvent, Now, ReadError, RingRead};
+use headwater_storage::{
+    DeletedBecause, KeeperEvent, Now, ReadError, RingRead, disk::model::fault::OperationKind,
+};
 
 use crate::{
     house::{House, Open, Stored, at, keep_all, keep_bytes},
@@ -168,6 +170,22 @@ fn what_the_ring_has_of_deleted_files_is_gone_too() {
 #[test]
 fn readers_go_on_while_files_are_sealed_and_deleted() {
     let house = House::new(keep_bytes(10 * 4096));
+    readers_go_on(&house, (600, 1));
+}
+
+#[test]
+fn readers_go_on_while_the_files_they_read_are_used_again() {
+    let mut house = House::new(keep_bytes(10 * 32_768));
+    house.journal.file_bytes = 32_768;
+    readers_go_on(&house, (400, 8));
+    let renamed = house.disk.operations().into_iter().filter(|operation| {
+        operation.kind == OperationKind::Rename && operation.name.ends_with(".journal")
+    });
+    assert!(renamed.count() > 5, "they are");
+}
+
+/// So many groups, of so many times 500 bytes.
+fn readers_go_on(house: &House, (groups, size): (u64, usize)) {
     let mut open = house.open().expect("opens");
     let mut expected = Stored::default();
     // What is stored is known beforehand: group after group the same.
@@ -198,8 +216,9 @@ fn readers_go_on_while_files_are_sealed_and_deleted() {
             })
         };
         let readers: Vec<_> = [1, 2, 1, 2].map(reader).into();
-        for seed in 1..600 {
-            open.group((seed, seed), &[(1, 3, 300), (2, 2, 200)], &mut expected)
+        let batches = [(1, 3, 300 * size), (2, 2, 200 * size)];
+        for seed in 1..groups {
+            open.group((seed, seed), &batches, &mut expected)
                 .expect("appends");
             if seed % 5 == 0 {
                 open.keep(seed).expect("keeps");

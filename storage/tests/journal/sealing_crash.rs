@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The disks that a crash may leave behind.
-fn disks_after(disk: &ModelDisk, seed: u64) -> Vec<(String, ModelDisk)> {
+pub(crate) fn disks_after(disk: &ModelDisk, seed: u64) -> Vec<(String, ModelDisk)> {
     let mut disks = vec![
         ("killed".to_owned(), disk.kill()),
         ("lost".to_owned(), disk.power_cut(PowerCut::LoseAll)),
@@ -30,15 +30,15 @@ fn disks_after(disk: &ModelDisk, seed: u64) -> Vec<(String, ModelDisk)> {
 }
 
 /// What became of a run: what is stored, and the highest log starts that were seen.
-struct Outcome {
-    expected: Stored,
-    starts: Vec<i64>,
-    error: Option<StorageError>,
+pub(crate) struct Outcome {
+    pub(crate) expected: Stored,
+    pub(crate) starts: Vec<i64>,
+    pub(crate) error: Option<StorageError>,
 }
 
 impl Outcome {
     /// What is stored: with the group whose commit was under way, if that is there.
-    fn found(&self, open: &Open) -> Stored {
+    pub(crate) fn found(&self, open: &Open) -> Stored {
         let end = |number| open.log.ends(topic(number)).map_or(0, |ends| ends.end);
         let is_there = |stored: &Stored| {
             (1..=3).all(|number| end(number) == stored.ends.get(&number).copied().unwrap_or(0))
@@ -49,7 +49,7 @@ impl Outcome {
     }
 }
 
-fn starts(open: &Open) -> Vec<i64> {
+pub(crate) fn starts(open: &Open) -> Vec<i64> {
     let start = |number| open.log.ends(topic(number)).map_or(0, |ends| ends.start);
     (1..=3).map(start).collect()
 }
@@ -99,7 +99,7 @@ fn run(house: &House) -> Outcome {
     outcome
 }
 
-fn goes_on(house: &House, outcome: &Outcome, case: &str) {
+pub(crate) fn goes_on(house: &House, outcome: &Outcome, case: &str) {
     let opened = house.open();
     assert!(opened.is_ok(), "{case}: {:?}", opened.map(drop));
     let mut open = opened.expect("asserted");

@@ -21,6 +21,7 @@ use headwater_storage::{
 };
 
 #[path = "common/log.rs"]
+#[expect(dead_code, reason = "this log waits for the disk")]
 mod common;
 
 use common::{Failure, INSTANCE, batch, catalog, cpu_seconds, now};

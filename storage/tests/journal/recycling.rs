@@ -100,9 +100,6 @@ fn groups_in(disk: &ModelDisk, number: u64) -> usize {
 
 fn is_clean(house: &House) -> bool {
     let report = check::check_on(&house.disk, Ok(&*house.meta), false).expect("is read");
-    if !report.is_clean() {
-        println!("{report:?}");
-    }
     report.is_clean()
 }
 

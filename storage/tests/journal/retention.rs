@@ -185,6 +185,7 @@ fn readers_go_on_while_the_files_they_read_are_used_again() {
 }
 
 /// So many groups, of so many times 500 bytes.
+#[expect(clippy::panic, reason = "a test fails by panicking")]
 fn readers_go_on(house: &House, (groups, size): (u64, usize)) {
     let mut open = house.open().expect("opens");
     let mut expected = Stored::default();

@@ -206,7 +206,7 @@ impl Connection {
             }
             Err(DecodeError::AnswerApiVersionsV0 { correlation_id }) => {
                 let piece = response::api_versions_unsupported(correlation_id);
-                self.write(vec![piece], None).await?;
+                self.write(Outgoing::frame(piece)).await?;
                 Ok(Decoded::Answered)
             }
             Err(DecodeError::Close { reason }) => Err(End::Request(reason)),
@@ -225,7 +225,8 @@ impl Connection {
             return Ok(());
         };
         let pieces = response::encode(header, response).map_err(End::Response)?;
-        self.write(pieces, answer.held).await
+        self.write(Outgoing::new(pieces, answer.files, answer.held))
+            .await
     }
 
     /// Runs the handler; meanwhile reads ahead, which notices a client that hangs up.
@@ -247,12 +248,10 @@ impl Connection {
 
     async fn reply(&mut self, header: &RequestHeader, response: Response) -> Result<(), End> {
         let pieces = response::encode(header, response).map_err(End::Response)?;
-        self.write(pieces, None).await
+        self.write(Outgoing::new(pieces, Vec::new(), None)).await
     }
 
-    async fn write(&mut self, pieces: Vec<Bytes>, held: Option<Share>) -> Result<(), End> {
-        Outgoing::new(pieces, held)
-            .write(&mut self.socket, &self.shared)
-            .await
+    async fn write(&mut self, response: Outgoing) -> Result<(), End> {
+        response.write(&mut self.socket, &self.shared).await
     }
 }

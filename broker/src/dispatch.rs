@@ -12,8 +12,8 @@ use kafka_protocol::messages::{DescribeConfigsRequest, FetchRequest};
 
 use crate::{
     api::{
-        self, delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups,
-        offset_commit, offset_delete, offset_fetch, sync_group,
+        self, delete_groups, describe_groups, fetch::FilePart, heartbeat, join_group, leave_group,
+        list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
     },
     auth::authorize::{Access, access},
     budget::Share,
@@ -34,6 +34,8 @@ pub(crate) struct Answer {
     pub(crate) response: Option<Response>,
     /// To be kept until the response is sent.
     pub(crate) held: Option<Share>,
+    /// What the response has elsewhere, by its number there.
+    pub(crate) files: Vec<FilePart>,
 }
 
 /// Answers one request.
@@ -110,6 +112,7 @@ pub(crate) async fn dispatch(
     Answer {
         response: Some(response),
         held: None,
+        files: Vec::new(),
     }
 }
 
@@ -118,6 +121,7 @@ async fn fetch(ctx: &Context<'_>, request: FetchRequest) -> Answer {
     Answer {
         response: Some(Response::Fetch(fetched.response)),
         held: fetched.held,
+        files: fetched.files,
     }
 }
 
@@ -126,6 +130,7 @@ fn describe_configs(ctx: &Context<'_>, request: DescribeConfigsRequest) -> Answe
     Answer {
         response: Some(Response::DescribeConfigs(described.response)),
         held: Some(described.held),
+        files: Vec::new(),
     }
 }
 
@@ -133,5 +138,6 @@ fn refuse_all(ctx: &Context<'_>, request: Request, reason: Reason) -> Answer {
     Answer {
         response: refuse(request, ctx.version, reason.refusal.error(), reason.message),
         held: None,
+        files: Vec::new(),
     }
 }

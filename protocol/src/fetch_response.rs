@@ -1,4 +1,4 @@
-//! The Fetch response, versions 4 to 16, encoded around record batches that are never copied.
+//! The Fetch response, versions 4 to 16, encoded around record batches that are never copied, nor need to be in memory.
 //!
 //! | field | type | versions |
 //! |---|---|---|
@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::{
     api::Api,
-    response::{EncodeError, patch_length, put_head},
+    response::{EncodeError, Piece, patch_length, put_head},
 };
 
 /// First version with an error code and a session.
@@ -75,7 +75,7 @@ pub struct FetchPartition {
     /// Offset of the first record still kept; sent from version 5 on.
     pub log_start_offset: i64,
     /// Whole stored batches in offset order; may be none.
-    pub records: Vec<Bytes>,
+    pub records: Vec<Piece>,
 }
 
 impl FetchResponse {
@@ -84,7 +84,7 @@ impl FetchResponse {
         let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
         partitions
             .flat_map(|partition| &partition.records)
-            .map(Bytes::len)
+            .map(Piece::size)
             .sum()
     }
 
@@ -93,7 +93,7 @@ impl FetchResponse {
         self,
         version: i16,
         correlation_id: i32,
-    ) -> Result<Vec<Bytes>, EncodeError> {
+    ) -> Result<Vec<Piece>, EncodeError> {
         let records_size = self.records_size();
         let mut writer = Writer::new(version);
         put_head(
@@ -113,7 +113,7 @@ struct Writer {
     flexible: bool,
     head: Vec<u8>,
     /// Records, each to be sent before the byte of `head` at this index.
-    records: Vec<(usize, Vec<Bytes>)>,
+    records: Vec<(usize, Vec<Piece>)>,
 }
 
 impl Writer {
@@ -168,7 +168,7 @@ impl Writer {
         if self.version >= FIRST_WITH_READ_REPLICA {
             self.head.put_i32(-1);
         }
-        self.length(partition.records.iter().map(Bytes::len).sum(), 4)?;
+        self.length(partition.records.iter().map(Piece::size).sum(), 4)?;
         if !partition.records.is_empty() {
             self.records.push((self.head.len(), partition.records));
         }
@@ -199,18 +199,18 @@ impl Writer {
     }
 
     /// Cuts the head where records come between.
-    fn finish(mut self, records_size: usize) -> Result<Vec<Bytes>, EncodeError> {
+    fn finish(mut self, records_size: usize) -> Result<Vec<Piece>, EncodeError> {
         patch_length(&mut self.head, records_size)?;
         let head = Bytes::from(self.head);
         let mut pieces = Vec::new();
         let mut from = 0;
         for (at, records) in self.records {
-            pieces.push(head.slice(from..at));
-            pieces.extend(records.into_iter().filter(|batch| !batch.is_empty()));
+            pieces.push(Piece::Memory(head.slice(from..at)));
+            pieces.extend(records.into_iter().filter(|piece| piece.size() > 0));
             from = at;
         }
         if from < head.len() {
-            pieces.push(head.slice(from..));
+            pieces.push(Piece::Memory(head.slice(from..)));
         }
         Ok(pieces)
     }

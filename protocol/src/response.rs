@@ -100,6 +100,30 @@ impl Response {
     }
 }
 
+/// A part of an encoded response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes.
+    Memory(Bytes),
+    /// Bytes that whoever made the response has somewhere else.
+    Elsewhere {
+        /// His name for them.
+        number: usize,
+        /// How many.
+        length: usize,
+    },
+}
+
+impl Piece {
+    /// Bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Elsewhere { length, .. } => *length,
+        }
+    }
+}
+
 /// The response cannot be sent: a fault of ours. The caller logs it and closes the connection,
 /// because a client waits for the answer to every request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +159,7 @@ pub enum EncodeError {
 ///
 /// # Errors
 /// [`EncodeError`], all of them faults of the handler that made the response.
-pub fn encode(header: &RequestHeader, response: Response) -> Result<Vec<Bytes>, EncodeError> {
+pub fn encode(header: &RequestHeader, response: Response) -> Result<Vec<Piece>, EncodeError> {
     let got = response.api();
     if got != header.api {
         return Err(EncodeError::WrongApi {
@@ -199,7 +223,7 @@ pub fn api_versions_unsupported(correlation_id: i32) -> Bytes {
 fn encode_offset_commit(
     header: &RequestHeader,
     body: &OffsetCommitResponse,
-) -> Result<Vec<Bytes>, EncodeError> {
+) -> Result<Vec<Piece>, EncodeError> {
     let version = header.version.max(2);
     encode_plain(
         &RequestHeader {
@@ -210,7 +234,7 @@ fn encode_offset_commit(
     )
 }
 
-fn encode_plain(header: &RequestHeader, body: &impl Encodable) -> Result<Vec<Bytes>, EncodeError> {
+fn encode_plain(header: &RequestHeader, body: &impl Encodable) -> Result<Vec<Piece>, EncodeError> {
     let row = header.api.served();
     let head_size = 4 + head_size(row, header.version);
     let refuse = |cause: &dyn std::fmt::Display| EncodeError::Version {
@@ -226,7 +250,7 @@ fn encode_plain(header: &RequestHeader, body: &impl Encodable) -> Result<Vec<Byt
     body.encode(&mut frame, header.version)
         .map_err(|error| refuse(&error))?;
     patch_length(&mut frame, 0)?;
-    Ok(vec![Bytes::from(frame)])
+    Ok(vec![Piece::Memory(Bytes::from(frame))])
 }
 
 fn head_size(row: &Served, version: i16) -> usize {

@@ -67,12 +67,15 @@ pub(crate) enum Piece {
     Index(Vec<Option<BlockEntry>>),
     /// A block of a run.
     Block(Block),
+    /// The batches of a block whose bytes are sent from the file.
+    Batches(Vec<CachedBatch>),
 }
 
 impl Piece {
     fn memory(&self) -> usize {
         match self {
             Self::Index(entries) => entries.len() * size_of::<Option<BlockEntry>>(),
+            Self::Batches(batches) => batches.len() * size_of::<CachedBatch>(),
             Self::Block(block) => {
                 block.bytes.len().next_multiple_of(buffer::STEP_BYTES)
                     + block.batches.len() * size_of::<CachedBatch>()

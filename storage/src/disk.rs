@@ -8,7 +8,12 @@ pub mod model;
 pub mod real;
 pub mod unsynced;
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, os::fd::BorrowedFd, sync::Arc};
+
+use rustix::net::SendFlags;
+
+/// Of a file that is no real one, at once.
+const SENT_BYTES: usize = 64 * 1024;
 
 /// A directory of files. One process writes; any number of threads read.
 pub trait SegmentStore: fmt::Debug + Send + Sync {
@@ -82,6 +87,19 @@ pub trait SegmentFile: fmt::Debug + Send + Sync {
     /// Says that `length` bytes from `position` on will be read soon, in any order with others: they may be fetched
     /// meanwhile. Only a hint.
     fn will_need(&self, _position: u64, _length: u64) {}
+
+    /// Gives `socket` up to `length` bytes from `position` on, as many as it takes now. 0: the file ends there. A real file
+    /// does it without a copy through this process.
+    ///
+    /// # Errors
+    /// `WouldBlock` where the socket takes nothing now; what the system says of either.
+    fn send(&self, position: u64, length: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let mut copy = vec![0; length.min(SENT_BYTES)];
+        let count = self.read_at(position, &mut copy)?;
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let sent = rustix::net::send(socket, copy.get(..count).unwrap_or_default(), flags)?;
+        Ok(sent)
+    }
 
     /// Makes everything written so far durable (`fdatasync`). An error is final: the kernel may call the
     /// lost pages clean, so the caller poisons itself and never calls again.

@@ -47,7 +47,10 @@ pub use journal::{
 pub use keeper::{
     DeletedBecause, Keeper, KeeperEvent, KeeperOptions, KeeperStep, LostOffsets, SegmentDamage,
 };
-pub use log::{DeletedRange, Ends, EndsAtTime, Log, LogStats, ReadError, RingRead};
+pub use log::{
+    Batches, DeletedRange, Ends, EndsAtTime, FileRange, Log, LogStats, ReadError, RingRead,
+    WARMED_BYTES,
+};
 pub use number::{FeedNumber, GroupNumber, InstanceNumber, LeaderEpoch, TopicNumber};
 pub use positions::{
     ActiveMember, FirstUse, GroupEvent, GroupWrite, HistoryEntry, Membership, Position,

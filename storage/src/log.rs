@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`read`] | finds the place, and reads from one file after another |
 //! | [`journal_read`], [`sealed_read`] | one topic's batches out of a file of either form |
+//! | [`stored`] | what a read gives |
 //! | [`times`] | from a time to the ends of all topics at one transaction boundary |
 //! | [`publish`], [`keep`] | what the journal changes, and what sealing and retention do |
 
@@ -17,6 +18,7 @@ mod keep;
 mod publish;
 mod read;
 mod sealed_read;
+mod stored;
 mod times;
 
 use std::{
@@ -29,7 +31,12 @@ use bytes::Bytes;
 
 use self::files::Files;
 pub(crate) use self::publish::{Publication, PublishedFrame};
-pub use self::{keep::DeletedRange, times::EndsAtTime};
+pub use self::{
+    keep::DeletedRange,
+    read::WARMED_BYTES,
+    stored::{Batches, FileRange},
+    times::EndsAtTime,
+};
 use crate::{
     block_cache::BlockCache,
     disk::SegmentStore,

@@ -1,7 +1,7 @@
 //! Fetch (api key 1), v4-v16.
 //!
 //! Waits until enough is there, then reads once and answers with stored batches as they are: no record is decoded,
-//! and from the ring none is copied.
+//! and from the ring none is copied. What a sealed segment has of a log is sent from the file, where the client has no TLS.
 //!
 //! Behaviour
 //! - answers when min_bytes may be there, when max_wait_ms is over, when a partition has an error, or when the broker
@@ -24,7 +24,12 @@
 mod read;
 mod wait;
 
-use headwater_protocol::fetch_response::{FetchPartition, FetchResponse, FetchTopic};
+pub(crate) use self::read::FilePart;
+
+use headwater_protocol::{
+    fetch_response::{FetchPartition, FetchResponse, FetchTopic},
+    response::Piece,
+};
 use headwater_storage::Catalog;
 use kafka_protocol::messages::{FetchRequest, fetch_request};
 
@@ -44,6 +49,8 @@ const BY_ID: i16 = 13;
 pub(crate) struct Fetched {
     pub(crate) response: FetchResponse,
     pub(crate) held: Option<Share>,
+    /// Records that are sent from a file, by their number in the response.
+    pub(crate) files: Vec<FilePart>,
 }
 
 /// One partition of the request, looked up.
@@ -95,9 +102,11 @@ async fn answer(ctx: &Context<'_>, limits: Limits, mut wanted: Vec<WantedTopic>)
         session_id: 0,
         topics,
     };
+    let (share, files) = reader.finish();
     Fetched {
         response,
-        held: Some(reader.into_share()),
+        held: Some(share),
+        files,
     }
 }
 
@@ -126,6 +135,7 @@ fn refused_whole(refusal: Refusal) -> Fetched {
     Fetched {
         response,
         held: None,
+        files: Vec::new(),
     }
 }
 
@@ -239,7 +249,7 @@ async fn read_partition(
         Ok(records) => (NONE, records),
         Err(refusal) => (refusal.code(), Vec::new()),
     };
-    let bytes: usize = records.iter().map(bytes::Bytes::len).sum();
+    let bytes: usize = records.iter().map(Piece::size).sum();
     ctx.shared.metrics.fetched(bytes);
     FetchPartition {
         index: wanted.index,

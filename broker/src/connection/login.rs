@@ -10,7 +10,7 @@ use headwater_protocol::{
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
 use tokio::time::{sleep, timeout};
 
-use super::{Connection, Decoded, End};
+use super::{Connection, Decoded, End, Outgoing};
 use crate::{
     api,
     auth::{
@@ -115,7 +115,7 @@ impl Connection {
             Progress::Refused(_) => return outcome(progress),
         };
         let frame = sasl_token_frame(answer.as_bytes()).map_err(End::Frame)?;
-        self.write(vec![frame], None).await?;
+        self.write(Outgoing::frame(frame)).await?;
         outcome(progress)
     }
 

@@ -1,8 +1,8 @@
 //! The log thread: pull, append, one sync, wake the waiting fetches, confirm to the source.
 //!
-//! Groups form by themselves: while a sync runs the source gathers, and the next pull takes what is there. A pull
-//! waits until `sync_min_interval` after the start of the last sync, so that small transactions under load share
-//! syncs; after a pause there is nothing to wait for.
+//! Groups form by themselves: while a sync runs the source gathers, and the next pull takes what is there. Under load,
+//! which is while groups hold several transactions, a pull waits until `sync_min_interval` after the start of the last
+//! sync, so that small transactions share syncs. A log whose last group held one is idle, and syncs the next at once.
 
 pub(super) mod orders;
 mod room;
@@ -43,8 +43,8 @@ pub(super) struct Writer {
     feeds: Vec<FeedConfig>,
     orders: mpsc::Receiver<Order>,
     surroundings: Surroundings,
-    /// Monotonic; when the last sync started.
-    last_sync: Option<Duration>,
+    /// Monotonic; when the last sync started, if its group held several transactions.
+    last_shared_sync: Option<Duration>,
     /// What the open group has appended: bytes and records by topic.
     appended: HashMap<TopicNumber, u64>,
     records: u64,
@@ -108,7 +108,7 @@ impl Writer {
             feeds,
             orders,
             surroundings,
-            last_sync: None,
+            last_shared_sync: None,
             appended: HashMap::new(),
             records: 0,
             place: None,
@@ -164,7 +164,7 @@ impl Writer {
 
     /// Sleeps until the next sync may start.
     fn pace(&self) {
-        let Some(last_sync) = self.last_sync else {
+        let Some(last_sync) = self.last_shared_sync else {
             return;
         };
         let since = self
@@ -298,7 +298,7 @@ impl Writer {
             return Ok(taken);
         }
         let started = clock.monotonic();
-        self.last_sync = Some(started);
+        self.last_shared_sync = (commit.transactions > 1).then_some(started);
         self.journal.commit(clock.now(), group)?;
         self.surroundings
             .waits

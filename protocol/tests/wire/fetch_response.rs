@@ -5,8 +5,9 @@ use headwater_protocol::{
     api::Api,
     fetch_response::{FetchPartition, FetchResponse, FetchTopic},
     request::RequestHeader,
-    response::{EncodeError, Response, encode},
+    response::{self, EncodeError, Piece, Response},
 };
+
 use kafka_protocol::{
     messages::{
         FetchResponse as CrateResponse, TopicName,
@@ -16,6 +17,8 @@ use kafka_protocol::{
 };
 use proptest::{collection::vec, prelude::*};
 use uuid::Uuid;
+
+use crate::encode;
 
 fn header(version: i16) -> RequestHeader {
     RequestHeader {
@@ -30,6 +33,19 @@ fn ours(version: i16, response: FetchResponse) -> Vec<Bytes> {
     encode(&header(version), Response::Fetch(response)).expect("the response can be encoded")
 }
 
+fn bytes(records: &[Piece]) -> Bytes {
+    let bytes = |piece: &Piece| match piece {
+        Piece::Memory(bytes) => bytes.clone(),
+        Piece::Elsewhere { .. } => panic!("nothing is elsewhere: {piece:?}"),
+    };
+    records
+        .iter()
+        .map(bytes)
+        .collect::<Vec<_>>()
+        .concat()
+        .into()
+}
+
 fn crates(version: i16, response: &FetchResponse) -> Vec<u8> {
     let topics = response.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
@@ -40,7 +56,7 @@ fn crates(version: i16, response: &FetchResponse) -> Vec<u8> {
                 .with_last_stable_offset(partition.last_stable_offset)
                 .with_log_start_offset(partition.log_start_offset)
                 .with_aborted_transactions(Some(vec![]))
-                .with_records(Some(partition.records.concat().into()))
+                .with_records(Some(bytes(&partition.records)))
         });
         FetchableTopicResponse::default()
             .with_topic(topic.name.clone())
@@ -77,7 +93,7 @@ prop_compose! {
             high_watermark: offsets[0],
             last_stable_offset: offsets[1],
             log_start_offset: offsets[2],
-            records: records.into_iter().map(Bytes::from).collect(),
+            records: records.into_iter().map(|it| Piece::Memory(it.into())).collect(),
         }
     }
 }
@@ -116,7 +132,7 @@ proptest! {
     }
 }
 
-fn one_partition(records: Vec<Bytes>) -> FetchResponse {
+fn one_partition(records: Vec<Piece>) -> FetchResponse {
     let partition = FetchPartition {
         records,
         ..FetchPartition::default()
@@ -135,7 +151,7 @@ fn one_partition(records: Vec<Bytes>) -> FetchResponse {
 fn batches_are_among_the_pieces_as_they_were_given_and_not_copied() {
     let batches = [Bytes::from(vec![1; 1000]), Bytes::from(vec![2; 500])];
     for version in [4, 16] {
-        let response = one_partition(batches.to_vec());
+        let response = one_partition(batches.iter().cloned().map(Piece::Memory).collect());
         assert_eq!(response.records_size(), 1500);
         let pieces = ours(version, response);
         for batch in &batches {
@@ -161,13 +177,36 @@ fn an_answer_without_records_is_one_piece_and_its_records_are_empty_not_null() {
 fn more_than_a_frame_can_carry_is_an_error() {
     // The same 64 MiB, 40 times.
     let batch = Bytes::from(vec![0; 64 << 20]);
-    let response = one_partition(vec![batch; 40]);
+    let response = one_partition(vec![Piece::Memory(batch); 40]);
     let refused = encode(&header(16), Response::Fetch(response));
     assert!(matches!(refused, Err(EncodeError::TooLarge { .. })));
     // Each partition fits, all together do not.
-    let mut response = one_partition(vec![Bytes::from(vec![0; 64 << 20]); 20]);
+    let mut response = one_partition(vec![Piece::Memory(Bytes::from(vec![0; 64 << 20])); 20]);
     let topic = response.topics[0].clone();
     response.topics.push(topic);
     let refused = encode(&header(4), Response::Fetch(response));
     assert!(matches!(refused, Err(EncodeError::TooLarge { .. })));
+}
+
+#[test]
+fn what_is_elsewhere_has_its_place_and_its_length_in_the_frame() {
+    let elsewhere = Piece::Elsewhere {
+        number: 3,
+        length: 1000,
+    };
+    for version in [4, 11, 12, 16] {
+        let filled = one_partition(vec![Piece::Memory(Bytes::from(vec![0; 1000]))]);
+        let whole = ours(version, filled).concat();
+        let absent = one_partition(vec![elsewhere.clone()]);
+        let pieces = response::encode(&header(version), Response::Fetch(absent));
+        let pieces = pieces.expect("the response can be encoded");
+        let at = pieces.iter().position(|piece| *piece == elsewhere);
+        let (before, behind) = pieces.split_at(at.expect("it is among the pieces"));
+        let together = [
+            bytes(before),
+            Bytes::from(vec![0; 1000]),
+            bytes(&behind[1..]),
+        ];
+        assert_eq!(together.concat(), whole, "version {version}");
+    }
 }

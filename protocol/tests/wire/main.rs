@@ -10,3 +10,19 @@ mod requests;
 mod responses;
 mod samples;
 mod seeds;
+
+use bytes::Bytes;
+use headwater_protocol::{
+    request::RequestHeader,
+    response::{self, EncodeError, Piece, Response},
+};
+
+/// [`response::encode`] of what is all in memory.
+fn encode(header: &RequestHeader, response: Response) -> Result<Vec<Bytes>, EncodeError> {
+    let bytes = |piece| match piece {
+        Piece::Memory(bytes) => bytes,
+        Piece::Elsewhere { .. } => panic!("nothing is elsewhere: {piece:?}"),
+    };
+    let pieces = response::encode(header, response)?;
+    Ok(pieces.into_iter().map(bytes).collect())
+}

@@ -6,8 +6,8 @@ use headwater_protocol::{
     limits::{REQUEST_BYTES_MAX_BEFORE_AUTHENTICATION, decoded_bytes_max},
     refusal::refuse,
     request::{Request, RequestHeader, decode},
-    response::encode,
 };
+
 use kafka_protocol::{
     error::ResponseError,
     messages::{DeleteTopicsRequest, ProduceRequest, TopicName},
@@ -15,6 +15,8 @@ use kafka_protocol::{
 };
 
 use crate::samples::{decoded_versions, frame, sample};
+
+use crate::encode;
 
 const ERROR: ResponseError = ResponseError::PolicyViolation;
 const MESSAGE: &str = "topics follow the tables of the source";

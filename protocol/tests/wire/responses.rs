@@ -4,8 +4,9 @@ use bytes::{Buf, Bytes};
 use headwater_protocol::{
     api::{Api, SERVED, api_versions_response},
     request::RequestHeader,
-    response::{EncodeError, Response, api_versions_unsupported, encode},
+    response::{EncodeError, Response, api_versions_unsupported},
 };
+
 use kafka_protocol::{
     messages::{
         AlterConfigsResponse, ApiVersionsResponse, BrokerId, CreatePartitionsResponse,
@@ -26,6 +27,8 @@ use kafka_protocol::{
 };
 
 use crate::samples::decoded_versions;
+
+use crate::encode;
 
 fn header(api: Api, version: i16) -> RequestHeader {
     RequestHeader {

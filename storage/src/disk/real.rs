@@ -8,7 +8,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
     num::NonZeroU64,
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::{
+        fd::BorrowedFd,
+        unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -215,6 +218,16 @@ impl SegmentFile for RealFile {
         let hint = rustix::fs::fadvise(&self.file, position, length, Advice::WillNeed);
         // What is not fetched ahead is read when it is wanted.
         hint.unwrap_or(());
+    }
+
+    fn send(&self, position: u64, length: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let mut position = position;
+        loop {
+            match rustix::fs::sendfile(socket, &self.file, Some(&mut position), length) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return result.map_err(io::Error::from),
+            }
+        }
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -178,3 +178,36 @@ fn tiny_batches_of_thousands_of_topics_do_not_fill_the_index() {
         "what is kept free is what the footer takes"
     );
 }
+
+/// A run of `blocks` in file `file`, with ten records.
+fn run(file: u64, blocks: u32) -> Span {
+    let first_offset = i64::try_from(file).expect("a file number") * 10;
+    Span {
+        file,
+        first_offset,
+        end_offset: first_offset + 10,
+        highest_timestamp: 0,
+        max_timestamp: 0,
+        stored: Stored::Sealed(RunPlace { index: 16, blocks }),
+    }
+}
+
+#[test]
+fn who_begins_a_run_is_told_of_those_behind_it_within_a_bound() {
+    let mut index = TopicIndex::default();
+    for file in 1..=9 {
+        index.put_span(run(file, 3));
+    }
+    index.push_frame(&frame(10, 10, 100, 0, 0));
+    let ahead = |offset| -> Vec<u64> {
+        match index.locate(offset) {
+            Located::At(start) => start.ahead.iter().map(|(file, _)| *file).collect(),
+            Located::Hole { to } => panic!("a hole up to {to:?}"),
+        }
+    };
+    let none: Vec<u64> = Vec::new();
+    assert_eq!(ahead(10), [2, 3, 4], "2.25 MiB");
+    assert_eq!(ahead(11), none, "he is in the midst of it");
+    assert_eq!(ahead(80), [9], "behind it are frames");
+    assert_eq!(ahead(90), none);
+}

@@ -5,7 +5,7 @@
 //! segments a GiB, below 100 bytes each.
 
 use super::{FooterEntry, FooterTopic, IndexedFrame};
-use crate::sealed::summary::SummaryTopic;
+use crate::sealed::{layout::BLOCK_BYTES, summary::SummaryTopic};
 
 /// A place in a journal file to start reading from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,14 @@ pub(crate) struct SpanEntry {
 pub(crate) struct RunPlace {
     pub(crate) index: u64,
     pub(crate) blocks: u32,
+}
+
+impl RunPlace {
+    /// How long index, rows and run are together, which follow each other: somewhat less for many small batches, up to a
+    /// block more for a run of few.
+    pub(crate) fn bytes_about(&self) -> u64 {
+        u64::from(self.blocks) * BLOCK_BYTES
+    }
 }
 
 /// In which form a file has a topic's batches.
@@ -112,6 +120,7 @@ impl Span {
             first_offset: self.first_offset,
             end_offset: self.end_offset,
             stored,
+            ahead: Vec::new(),
         }
     }
 }
@@ -134,6 +143,9 @@ pub(crate) struct Start {
     pub(crate) end_offset: i64,
     /// In a journal file the first entry is where to start; the others are places to jump to on the way.
     pub(crate) stored: Stored,
+    /// The runs that come next, by file, of some [`AHEAD_BYTES`] together: where a reader is who goes on. Only told where
+    /// it begins the run before them.
+    pub(crate) ahead: Vec<(u64, RunPlace)>,
 }
 
 /// Where an offset is.
@@ -157,6 +169,9 @@ pub(crate) enum LocatedTime {
         to: i64,
     },
 }
+
+/// What a reader who begins a run is told of the runs behind it: two fetches of the usual size.
+const AHEAD_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Most entries handed to one read: with 64 KiB batches they cover 64 MiB.
 const ENTRIES_PER_READ: usize = 1024;
@@ -221,7 +236,25 @@ impl TopicIndex {
                 to: Some(span.first_offset),
             };
         }
-        Located::At(span.start(|entry| entry.base_offset <= offset))
+        let mut start = span.start(|entry| entry.base_offset <= offset);
+        if offset == span.first_offset {
+            start.ahead = self.runs_behind(at);
+        }
+        Located::At(start)
+    }
+
+    /// The runs behind span `at`, as far as [`AHEAD_BYTES`] reach.
+    fn runs_behind(&self, at: usize) -> Vec<(u64, RunPlace)> {
+        let mut bytes = 0;
+        let runs = self.spans.iter().skip(at + 1).map_while(|span| {
+            let Stored::Sealed(run) = &span.stored else {
+                return None;
+            };
+            let is_wanted = bytes < AHEAD_BYTES;
+            bytes += run.bytes_about();
+            is_wanted.then_some((span.file, *run))
+        });
+        runs.collect()
     }
 
     /// Where to start looking for the first batch from offset `start` on with a timestamp of at least `timestamp`; `None`:

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, io, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    ReadError,
+    Batches, ReadError,
     read::{FileRead, Frames, Part, Want},
 };
 use crate::{
@@ -78,7 +78,7 @@ impl<'a> BatchReader<'a> {
             if part.pieces.is_empty() {
                 self.announce(&header, want.bytes_max.saturating_sub(length));
             }
-            part.pieces.push(batch);
+            part.pieces.push(Batches::Memory(batch));
             part.bytes += length;
             part.next = header.end_offset();
         }

@@ -8,7 +8,7 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Log, ReadError, RingRead, TopicView, Visible, files::Form, journal_read::BatchReader,
+    Batches, Log, ReadError, RingRead, TopicView, Visible, files::Form, journal_read::BatchReader,
     sealed_read::RunReader,
 };
 use crate::{
@@ -21,6 +21,10 @@ use crate::{
 
 /// A file that is gone may have been sealed, and its sealed form deleted.
 const LOOK_UPS_MAX: usize = 3;
+/// Of a stretch that is to be sent: more is read by who sends so much.
+pub const WARMED_BYTES: usize = 4 * 1024 * 1024;
+/// Of one run; the system itself reads ahead in a long one.
+const ANNOUNCED_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What a reader needs of a file, taken under the lock.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub(super) struct FileRead {
     pub(super) first_offset: i64,
     pub(super) end_offset: i64,
     pub(super) place: Place,
+    /// Runs that a reader who begins this one comes to next.
+    pub(super) ahead: Vec<(u64, RunPlace)>,
 }
 
 /// Where in the file.
@@ -57,12 +63,25 @@ pub(super) struct Want {
     /// One batch is given also if it is larger, unless something was found before.
     pub(super) bytes_max: usize,
     pub(super) is_first: bool,
+    /// Places in files are as good as bytes.
+    pub(super) may_send: bool,
+}
+
+impl Want {
+    fn first(offset: i64, bytes_max: usize, may_send: bool) -> Self {
+        Self {
+            offset,
+            bytes_max,
+            is_first: true,
+            may_send,
+        }
+    }
 }
 
 /// What one file gave.
 #[derive(Debug, Default)]
 pub(super) struct Part {
-    pub(super) pieces: Vec<Bytes>,
+    pub(super) pieces: Vec<Batches>,
     pub(super) bytes: usize,
     /// Behind the last batch.
     pub(super) next: i64,
@@ -127,35 +146,60 @@ impl Log {
         offset: i64,
         bytes_max: usize,
     ) -> Result<Vec<Bytes>, ReadError> {
-        match self.read_ring(topic, offset, bytes_max) {
-            RingRead::Batches(batches) => Ok(batches),
-            RingRead::OutOfRange { start, end } => Err(ReadError::OutOfRange { start, end }),
-            RingRead::UnknownTopic => Err(ReadError::UnknownTopic(topic)),
-            RingRead::NotInRing => self.read_files(topic, offset, bytes_max),
-        }
+        let want = Want::first(offset, bytes_max, false);
+        let bytes = |batches| match batches {
+            Batches::Memory(bytes) => bytes,
+            // It was not asked for.
+            Batches::File(_) => Bytes::new(),
+        };
+        let read = self.read_wanted(topic, want)?;
+        Ok(read.into_iter().map(bytes).collect())
     }
 
-    /// A topic that has little in each file is read from several at once.
-    fn read_files(
+    /// As [`Log::read`], but of what was verified before only the place is given, in memory as far as the system can keep it
+    /// there: for a socket that takes it from there.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_to_send(
         &self,
         topic: TopicNumber,
         offset: i64,
         bytes_max: usize,
-    ) -> Result<Vec<Bytes>, ReadError> {
+    ) -> Result<Vec<Batches>, ReadError> {
+        let read = self.read_wanted(topic, Want::first(offset, bytes_max, true))?;
+        for batches in &read {
+            if let Batches::File(range) = batches {
+                range.warm(0..range.size().min(WARMED_BYTES));
+            }
+        }
+        Ok(read)
+    }
+
+    fn read_wanted(&self, topic: TopicNumber, want: Want) -> Result<Vec<Batches>, ReadError> {
+        match self.read_ring(topic, want.offset, want.bytes_max) {
+            RingRead::Batches(batches) => Ok(batches.into_iter().map(Batches::Memory).collect()),
+            RingRead::OutOfRange { start, end } => Err(ReadError::OutOfRange { start, end }),
+            RingRead::UnknownTopic => Err(ReadError::UnknownTopic(topic)),
+            RingRead::NotInRing => self.read_files(topic, want),
+        }
+    }
+
+    /// A topic that has little in each file is read from several at once.
+    fn read_files(&self, topic: TopicNumber, mut want: Want) -> Result<Vec<Batches>, ReadError> {
         let mut pieces = Vec::new();
-        let mut want = Want {
-            offset,
-            bytes_max,
-            is_first: true,
-        };
         loop {
             let part = self.look_up(
                 |visible| visible.locate(topic, want.offset).map(Some),
                 |read, handle| match &read.place {
                     Place::Journal(frames) => {
-                        BatchReader::new(read, frames, handle, self.large_batches()).read(want)
+                        BatchReader::new(read, frames, handle.as_ref(), self.large_batches())
+                            .read(want)
                     }
-                    Place::Sealed(run) => RunReader::new(self, read, *run, handle).read(want),
+                    Place::Sealed(run) => {
+                        self.announce(&read.ahead);
+                        RunReader::new(self, read, *run, handle).read(want)
+                    }
                 },
             );
             let part = match part {
@@ -168,6 +212,7 @@ impl Log {
                 offset: part.next,
                 bytes_max: want.bytes_max.saturating_sub(part.bytes),
                 is_first: false,
+                ..want
             };
             if part.is_full || want.bytes_max == 0 || self.is_in_ring(topic, want.offset) {
                 return Ok(pieces);
@@ -178,6 +223,16 @@ impl Log {
     /// Memory for batches that are not cached, and this log's number there.
     fn large_batches(&self) -> (&Arc<Buffers>, u64) {
         (self.cache.buffers(), self.cache_number)
+    }
+
+    /// Lets the disk fetch runs while those before them are read.
+    fn announce(&self, runs: &[(u64, RunPlace)]) {
+        for (file, run) in runs {
+            // One that is gone is missed when it is read.
+            if let Ok(handle) = self.files.get(*file, Form::Sealed) {
+                handle.will_need(run.index, run.bytes_about().min(ANNOUNCED_BYTES_MAX));
+            }
+        }
     }
 
     /// Whether the ring, and not a file, is to be asked for `offset`; the end counts too.
@@ -221,7 +276,7 @@ impl Log {
             },
             |read, handle| match &read.place {
                 Place::Journal(frames) => {
-                    BatchReader::new(read, frames, handle, self.large_batches())
+                    BatchReader::new(read, frames, handle.as_ref(), self.large_batches())
                         .at_time(timestamp_ms)
                 }
                 Place::Sealed(run) => {
@@ -248,7 +303,7 @@ impl Log {
     fn look_up<T: Default>(
         &self,
         locate: impl Fn(&Visible) -> Result<Option<FileRead>, ReadError>,
-        read: impl Fn(&FileRead, &dyn SegmentFile) -> Result<T, ReadError>,
+        read: impl Fn(&FileRead, &Arc<dyn SegmentFile>) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
         let mut look_ups = 1;
         loop {
@@ -256,7 +311,7 @@ impl Log {
                 return Ok(T::default());
             };
             match self.files.get(place.file, place.form()) {
-                Ok(handle) => return read(&place, handle.as_ref()),
+                Ok(handle) => return read(&place, &handle),
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(place.failed(error));
                 }
@@ -314,6 +369,7 @@ impl Visible {
             first_offset: start.first_offset,
             end_offset: start.end_offset,
             place,
+            ahead: start.ahead,
         }
     }
 }

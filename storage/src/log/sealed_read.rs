@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Log, ReadError,
+    Batches, FileRange, Log, ReadError,
     read::{FileRead, Part, Want},
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) struct RunReader<'a> {
     log: &'a Log,
     read: &'a FileRead,
     place: RunPlace,
-    file: &'a dyn SegmentFile,
+    file: &'a Arc<dyn SegmentFile>,
 }
 
 /// Where in the index an offset is.
@@ -44,7 +44,7 @@ impl<'a> RunReader<'a> {
         log: &'a Log,
         read: &'a FileRead,
         place: RunPlace,
-        file: &'a dyn SegmentFile,
+        file: &'a Arc<dyn SegmentFile>,
     ) -> Self {
         Self {
             log,
@@ -65,6 +65,9 @@ impl<'a> RunReader<'a> {
         };
         while part.next < self.read.end_offset && !part.is_full {
             match self.find(entries, part.next) {
+                Found::Block(entry) if self.may_send(&entry, want) => {
+                    self.place_block(&entry, want, &mut part)?;
+                }
                 Found::Block(entry) => self.read_block(&entry, want, &mut part)?,
                 Found::Damaged(to) if part.pieces.is_empty() => {
                     return Err(self.read.corrupt(part.next, to));
@@ -73,6 +76,42 @@ impl<'a> RunReader<'a> {
             }
         }
         Ok(part)
+    }
+
+    fn may_send(&self, entry: &BlockEntry, want: Want) -> bool {
+        want.may_send && self.log.has_verified(self.read.file, entry.position)
+    }
+
+    /// As [`RunReader::read_block`], without its bytes.
+    fn place_block(
+        &self,
+        entry: &BlockEntry,
+        want: Want,
+        part: &mut Part,
+    ) -> Result<(), ReadError> {
+        let piece = self.batches(entry)?;
+        let Some(Piece::Batches(batches)) = piece.as_deref() else {
+            return self.bad(part, entry.end_offset());
+        };
+        let taken = take(batches, want, part);
+        if taken.range.is_empty() && !taken.is_full {
+            return self.bad(part, entry.end_offset());
+        }
+        part.is_full = taken.is_full;
+        if !taken.range.is_empty() {
+            let place = (self.read.file, entry.position + taken.range.start as u64);
+            let range = FileRange::new(self.file, place, taken.range.len());
+            part.bytes += range.size();
+            part.next = taken.next;
+            let extended = match part.pieces.last_mut() {
+                Some(Batches::File(before)) => before.extend(&range),
+                _ => false,
+            };
+            if !extended {
+                part.pieces.push(Batches::File(range));
+            }
+        }
+        Ok(())
     }
 
     /// What the block has from `part.next` on, as far as it fits.
@@ -84,9 +123,7 @@ impl<'a> RunReader<'a> {
         let Piece::Block(block) = piece.as_ref() else {
             return self.bad(part, entry.end_offset());
         };
-        let must = want.is_first && part.pieces.is_empty();
-        let left = want.bytes_max.saturating_sub(part.bytes);
-        let taken = take(block, part.next, left, must);
+        let taken = take(&block.batches, want, part);
         if let Some(to) = taken.damaged_to {
             return self.bad(part, to);
         }
@@ -98,7 +135,8 @@ impl<'a> RunReader<'a> {
         if !taken.range.is_empty() {
             self.log.cache.was_read(key, taken.range.clone());
             part.bytes += taken.range.len();
-            part.pieces.push(block.bytes.slice(taken.range));
+            let bytes = block.bytes.slice(taken.range);
+            part.pieces.push(Batches::Memory(bytes));
             part.next = taken.next;
         }
         Ok(())
@@ -185,7 +223,7 @@ impl<'a> RunReader<'a> {
     fn index(&self) -> Result<Arc<Piece>, ReadError> {
         let key = self.key(self.place.index);
         let piece = self.log.cache.get(key, |_| {
-            load_index(self.file, self.place, self.read.topic)
+            load_index(self.file.as_ref(), self.place, self.read.topic)
                 .map_err(|error| self.read.failed(error))
         })?;
         // Every use counts as one more: an index is small, and every read of the run needs it.
@@ -193,25 +231,41 @@ impl<'a> RunReader<'a> {
         Ok(piece)
     }
 
+    /// The block's batches alone, all of them whole; `None` if their rows are damaged.
+    fn batches(&self, entry: &BlockEntry) -> Result<Option<Arc<Piece>>, ReadError> {
+        let loaded = self.log.cache.get(self.key(entry.rows), |_| {
+            let rows = load_rows(self.file.as_ref(), entry)
+                .map_err(|error| Some(self.read.failed(error)))?;
+            let rows = rows.ok_or(None)?;
+            Ok(Piece::Batches(batches_of(entry, &rows, |_, _| true)))
+        });
+        found(loaded)
+    }
+
     /// The block; `None` if its rows are damaged.
     fn block(&self, key: PieceKey, entry: &BlockEntry) -> Result<Option<Arc<Piece>>, ReadError> {
         let loaded = self.log.cache.get(key, |buffers| {
-            let rows =
-                load_rows(self.file, entry).map_err(|error| Some(self.read.failed(error)))?;
+            let rows = load_rows(self.file.as_ref(), entry)
+                .map_err(|error| Some(self.read.failed(error)))?;
             let rows = rows.ok_or(None)?;
             let verify = !self.log.has_verified(key.file, key.position);
-            let block = load_block((self.file, key), entry, &rows, buffers, verify);
+            let block = load_block((self.file.as_ref(), key), entry, &rows, buffers, verify);
             let block = block.map_err(|error| Some(self.read.failed(error)))?;
             if verify && block.batches.iter().all(|batch| batch.whole) {
                 self.log.remember_verified(key);
             }
             Ok(Piece::Block(block))
         });
-        match loaded {
-            Ok(piece) => Ok(Some(piece)),
-            Err(None) => Ok(None),
-            Err(Some(error)) => Err(error),
-        }
+        found(loaded)
+    }
+}
+
+/// `Err(None)`: there are no rows.
+fn found(loaded: Result<Arc<Piece>, Option<ReadError>>) -> Result<Option<Arc<Piece>>, ReadError> {
+    match loaded {
+        Ok(piece) => Ok(Some(piece)),
+        Err(None) => Ok(None),
+        Err(Some(error)) => Err(error),
     }
 }
 
@@ -227,14 +281,16 @@ struct Taken {
     damaged_to: Option<i64>,
 }
 
-/// Whole batches from the one that holds `offset` on, of at most `bytes_max`; one at least if it `must` be.
-fn take(block: &Block, offset: i64, bytes_max: usize, must: bool) -> Taken {
-    let at = block
-        .batches
-        .partition_point(|batch| batch.end_offset <= offset);
-    let from = at.checked_sub(1).and_then(|at| block.batches.get(at));
+/// Whole batches from the one that holds the offset where `part` is on, of as many bytes as are still wanted; one at least
+/// if it must be.
+fn take(batches: &[CachedBatch], want: Want, part: &Part) -> Taken {
+    let offset = part.next;
+    let bytes_max = want.bytes_max.saturating_sub(part.bytes);
+    let must = want.is_first && part.pieces.is_empty();
+    let at = batches.partition_point(|batch| batch.end_offset <= offset);
+    let from = at.checked_sub(1).and_then(|at| batches.get(at));
     let from = from.map_or(0, |batch| batch.end);
-    let rest = block.batches.get(at..).unwrap_or_default();
+    let rest = batches.get(at..).unwrap_or_default();
     if rest.first().is_some_and(|batch| !batch.whole) {
         let bad = rest.iter().take_while(|batch| !batch.whole);
         return Taken {
@@ -307,11 +363,27 @@ fn load_block(
     let bytes = buffers.shared(key, entry.bytes as usize, |bytes| {
         read_full(file, entry.position, bytes)
     })?;
+    let is_whole = |range: Range<usize>, row: &BatchRow| {
+        let stored = bytes.get(range);
+        stored.is_some_and(|stored| !verify || crc32fast::hash(stored) == row.crc)
+    };
+    Ok(Block {
+        base_offset: entry.base_offset,
+        batches: batches_of(entry, rows, is_whole),
+        bytes,
+    })
+}
+
+/// Where the block's batches lie in it.
+fn batches_of(
+    entry: &BlockEntry,
+    rows: &[BatchRow],
+    is_whole: impl Fn(Range<usize>, &BatchRow) -> bool,
+) -> Vec<CachedBatch> {
     let (mut from, mut offset) = (0, entry.base_offset);
     let batch = |row: &BatchRow| {
         let end = from + row.bytes as usize;
-        let stored = bytes.get(from..end);
-        let whole = stored.is_some_and(|stored| !verify || crc32fast::hash(stored) == row.crc);
+        let whole = is_whole(from..end, row);
         (from, offset) = (end, offset.saturating_add(i64::from(row.records)));
         CachedBatch {
             end,
@@ -320,11 +392,7 @@ fn load_block(
             whole,
         }
     };
-    Ok(Block {
-        base_offset: entry.base_offset,
-        batches: rows.iter().map(batch).collect(),
-        bytes,
-    })
+    rows.iter().map(batch).collect()
 }
 
 impl Log {

@@ -2,12 +2,19 @@
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    os::{fd::AsFd, unix::net::UnixStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use headwater_storage::{
-    CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Instance, Journal, JournalOptions,
-    Keeper, KeeperEvent, KeeperOptions, Log, NewBatch, Now, ReadError, Recovered, RetentionLimits,
-    Schema, SourceKind, StorageError, StoreOptions, TableIdentity, Topic, TopicNumber,
+    Batches, CatalogChange, DataDirectory, Feed, FeedLayout, FeedNumber, Instance, Journal,
+    JournalOptions, Keeper, KeeperEvent, KeeperOptions, Log, NewBatch, Now, ReadError, Recovered,
+    RetentionLimits, Schema, SourceKind, StorageError, StoreOptions, TableIdentity, Topic,
+    TopicNumber,
     catalog::random_id,
     disk::{SegmentStore, model::ModelDisk},
     meta::{MetaBatch, MetaStore, memory::MemoryMeta},
@@ -254,6 +261,25 @@ pub(crate) struct Stored {
     pub(crate) attempted: Option<Box<Self>>,
 }
 
+/// What a socket gets of it.
+pub(crate) fn taken(batches: &Batches) -> Vec<u8> {
+    let range = match batches {
+        Batches::Memory(bytes) => return bytes.to_vec(),
+        Batches::File(range) => range,
+    };
+    range.warm(0..range.size());
+    let (here, mut there) = UnixStream::pair().expect("a pair of sockets");
+    let mut sent = 0;
+    let mut bytes = Vec::new();
+    while sent < range.size() {
+        sent += range.send(sent..range.size(), here.as_fd()).expect("sends");
+        let mut some = vec![0; sent - bytes.len()];
+        there.read_exact(&mut some).expect("receives");
+        bytes.extend(some);
+    }
+    bytes
+}
+
 impl Stored {
     fn add(&mut self, number: u32, bytes: &[u8], records: u8, max_timestamp: i64) {
         let end = self.ends.entry(number).or_default();
@@ -318,6 +344,18 @@ impl Stored {
                     next = base_of(&batch) + i64::from(*batch.last().expect("has bytes"));
                 }
                 assert!(next > offset, "{what}: nothing");
+                if offset % 8 > 0 {
+                    return true;
+                }
+                let read = pieces.concat();
+                let sent = log.read_to_send(topic(number), offset, 1500);
+                let sent = sent.unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(
+                    sent.iter().map(Batches::size).sum::<usize>(),
+                    read.len(),
+                    "{what}"
+                );
+                assert!(sent.iter().flat_map(taken).eq(read), "{what}: sent");
                 true
             }
             Err(ReadError::Corrupt { from, to, .. }) if damaged => {

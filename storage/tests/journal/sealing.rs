@@ -1,9 +1,9 @@
 //! Sealing: what was read before it is read after it; damage, missing files, newer versions.
 
-use headwater_storage::{KeeperEvent, StorageError, disk::SegmentStore};
+use headwater_storage::{Batches, KeeperEvent, StorageError, disk::SegmentStore};
 
 use crate::{
-    house::{House, Open, Stored, at, keep_all, sealed_name},
+    house::{House, Open, Stored, at, keep_all, sealed_name, taken},
     world::{file_name, topic},
 };
 
@@ -87,6 +87,29 @@ fn files_that_all_end_inside_some_group_are_sealed_in_turn() {
     let open = house.killed().open().expect("opens");
     assert!(open.recovered.damage.is_empty(), "{:?}", open.recovered);
     expected.check(&open.log, false, "restarted");
+}
+
+#[test]
+fn what_was_verified_is_sent_from_its_file_and_distrust_has_it_verified_again() {
+    let (house, expected) = with_segments();
+    let open = house.open().expect("opens");
+    let read = || open.log.read_to_send(topic(1), 0, 1500).expect("reads");
+    let is_in_file = |read: &[Batches]| matches!(read, [Batches::File(_)]);
+    assert!(!is_in_file(&read()), "it is verified now");
+    let sent = read();
+    assert!(is_in_file(&sent), "one stretch: {sent:?}");
+    assert_eq!(taken(&sent[0])[..], *expected.batch(1, 0));
+
+    let Batches::File(range) = &sent[0] else {
+        panic!("{sent:?}");
+    };
+    open.log.distrust(range);
+    assert!(!is_in_file(&read()), "it is verified again");
+    assert!(is_in_file(&read()));
+    // It outlives the file's name.
+    let name = sealed_name(1);
+    house.disk.remove(&name).expect("removes");
+    assert_eq!(taken(&sent[0])[..], *expected.batch(1, 0));
 }
 
 /// Steele's splitmix64.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use headwater_storage::RingRead;
+use headwater_protocol::response::Piece;
+use headwater_storage::{Batches, FileRange, Log, RingRead};
 
 use crate::{
     budget::Share,
@@ -19,6 +19,17 @@ pub(super) struct Reader {
     /// Taken so far, and what of the budget was set aside for the rest.
     taken: usize,
     share: Share,
+    /// The client's socket takes bytes from files.
+    sends_files: bool,
+    files: Vec<FilePart>,
+}
+
+/// Records of a response that are sent from a file.
+#[derive(Debug)]
+pub(crate) struct FilePart {
+    pub(crate) range: FileRange,
+    /// Whose file it is.
+    pub(crate) log: Arc<Log>,
 }
 
 impl Reader {
@@ -29,6 +40,8 @@ impl Reader {
             bytes_left: share.bytes(),
             taken: 0,
             share,
+            sends_files: ctx.session.entrance.certificate.is_none(),
+            files: Vec::new(),
         }
     }
 
@@ -39,13 +52,13 @@ impl Reader {
         partition: &Partition,
         offset: i64,
         partition_bytes_max: usize,
-    ) -> Result<Vec<Bytes>, Refusal> {
+    ) -> Result<Vec<Piece>, Refusal> {
         let bytes_max = self.bytes_left.min(partition_bytes_max);
         if self.taken > 0 && bytes_max == 0 {
             return check_range(partition, offset).map(|()| Vec::new());
         }
-        let batches = batches(partition, offset, bytes_max).await?;
-        let bytes = batches.iter().map(Bytes::len).sum();
+        let batches = batches(partition, offset, bytes_max, self.sends_files).await?;
+        let bytes = batches.iter().map(Batches::size).sum();
         if self.taken > 0 && bytes > bytes_max {
             // Nor would the batches of later partitions: they are not read in vain.
             self.bytes_left = 0;
@@ -53,13 +66,26 @@ impl Reader {
         }
         self.taken += bytes;
         self.bytes_left = self.bytes_left.saturating_sub(bytes);
-        Ok(batches)
+        let pieces = batches.into_iter().map(|it| self.piece(partition, it));
+        Ok(pieces.collect())
     }
 
-    /// The budget's part that the response really holds.
-    pub(super) fn into_share(mut self) -> Share {
+    fn piece(&mut self, partition: &Partition, batches: Batches) -> Piece {
+        match batches {
+            Batches::Memory(bytes) => Piece::Memory(bytes),
+            Batches::File(range) => {
+                let (number, length) = (self.files.len(), range.size());
+                let log = Arc::clone(&partition.log);
+                self.files.push(FilePart { range, log });
+                Piece::Elsewhere { number, length }
+            }
+        }
+    }
+
+    /// The budget's part that the response really holds, and what it has in files.
+    pub(super) fn finish(mut self) -> (Share, Vec<FilePart>) {
         self.share.set(self.taken);
-        self.share
+        (self.share, self.files)
     }
 }
 
@@ -81,16 +107,26 @@ async fn batches(
     partition: &Partition,
     offset: i64,
     bytes_max: usize,
-) -> Result<Vec<Bytes>, Refusal> {
+    sends_files: bool,
+) -> Result<Vec<Batches>, Refusal> {
     match partition.log.read_ring(partition.topic, offset, bytes_max) {
-        RingRead::Batches(batches) => return Ok(batches),
+        RingRead::Batches(batches) => {
+            return Ok(batches.into_iter().map(Batches::Memory).collect());
+        }
         RingRead::OutOfRange { .. } => return Err(Refusal::OffsetOutOfRange),
         RingRead::UnknownTopic => return Err(Refusal::UnknownTopicOrPartition),
         RingRead::NotInRing => {}
     }
     let (log, topic) = (Arc::clone(&partition.log), partition.topic);
-    let read = tokio::task::spawn_blocking(move || log.read(topic, offset, bytes_max)).await;
+    let read = move || {
+        if sends_files {
+            return log.read_to_send(topic, offset, bytes_max);
+        }
+        let read = log.read(topic, offset, bytes_max)?;
+        Ok(read.into_iter().map(Batches::Memory).collect())
+    };
     // A read that panicked found damage that it could not name.
+    let read = tokio::task::spawn_blocking(read).await;
     read.map_err(|_| Refusal::CorruptMessage)?
         .map_err(|error| Refusal::from(&error))
 }

@@ -5,7 +5,7 @@
 //!
 //! | variable | meaning | without it |
 //! |---|---|---|
-//! | `HEADWATER_LARGE_ROWS` | rows of the transaction | 6,000 |
+//! | `HEADWATER_LARGE_ROWS` | rows of the transaction | 9,000 |
 //! | `HEADWATER_LARGE_ROW_BYTES` | bytes of each row's text, a multiple of 32 | 16,384 |
 //! | `HEADWATER_LARGE_KILLS` | interruptions at random moments instead of the fixed ones | - |
 //! | `HEADWATER_SEED` | repeats them | a new one, printed |
@@ -31,7 +31,7 @@ const ROWS: &str = "HEADWATER_LARGE_ROWS";
 /// Memory with every budget full (design, section 3), KiB.
 const MEMORY_KIB: u64 = 192 << 10;
 /// The same with the small ring of the short run: less than its transaction.
-const SMALL_MEMORY_KIB: u64 = 80 << 10;
+const SMALL_MEMORY_KIB: u64 = 128 << 10;
 
 const READERS: usize = 4;
 
@@ -41,7 +41,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// left behind.
 const FIXED: [(Interruption, u64); 4] = [
     (Interruption::Kill, 5),
-    (Interruption::Kill, 60),
+    (Interruption::Kill, 50),
     (Interruption::SourceCrash, 20),
     (Interruption::Walsender, 40),
 ];
@@ -50,7 +50,7 @@ const FIXED: [(Interruption, u64); 4] = [
 fn a_large_transaction_is_seen_whole_or_not_at_all_whatever_befalls_it() {
     let is_long = env::var_os(ROWS).is_some();
     let shape = Shape {
-        rows: torture::number(ROWS, 6_000),
+        rows: torture::number(ROWS, 9_000),
         row_bytes: torture::number("HEADWATER_LARGE_ROW_BYTES", 16_384),
     };
     let interruptions = if is_long {

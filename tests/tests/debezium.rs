@@ -299,9 +299,7 @@ fn transactions_are_told_once_and_whole_over_kills_in_the_middle() {
 fn are_whole(told: &[Value], rows: &BTreeMap<String, Vec<usize>>, written: usize) {
     let mut ids = BTreeSet::new();
     for (number, pair) in (1..).zip(told.chunks(2)) {
-        let [begin, end] = pair else {
-            panic!("a BEGIN without END: {pair:?}");
-        };
+        let [begin, end]: &[Value; 2] = pair.try_into().expect("each BEGIN has its END");
         let id = begin["id"].as_str().expect("an id");
         assert!(ids.insert(id), "{id} is told twice");
         assert_eq!(

@@ -220,7 +220,11 @@ impl Spare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::model::ModelDisk;
+    use crate::disk::model::{
+        ModelDisk,
+        fault::{Fault, OperationKind},
+        power::{Fate, PowerCut, Unsynced},
+    };
 
     const FOLDER: &str = "journal";
 
@@ -255,6 +259,22 @@ mod tests {
             damaged.flip_bit(&name(FOLDER, 7), at + 4096, 3);
             assert_eq!(head_of(&damaged, 7), Head::default(), "{at}");
         }
+    }
+
+    #[test]
+    fn the_salt_is_durable_before_the_file_has_its_name() {
+        let disk = disk(&[0xAB; 3 * IDENTITY_BYTES]);
+        disk.fail_nth(OperationKind::SyncDirectory, 1, Fault::Crash);
+        reuse(&disk, FOLDER, (3, 7, 99)).expect_err("the power fails");
+        let mut only_names = |unsynced: &Unsynced| match unsynced {
+            Unsynced::Names(_) => Fate::Kept,
+            _ => Fate::Lost,
+        };
+        let cut = disk.power_cut(PowerCut::Plan(&mut only_names));
+        assert_eq!(head_of(&cut, 7), Head::of_recycled(99));
+        // Without its new name it is what a start removes.
+        let cut = disk.power_cut(PowerCut::LoseAll);
+        assert_eq!(head_of(&cut, 3), Head::default());
     }
 
     #[test]

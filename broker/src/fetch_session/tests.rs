@@ -45,7 +45,7 @@ fn answer(end: i64, records: &[u8]) -> FetchPartition {
         records: if records.is_empty() {
             Vec::new()
         } else {
-            vec![Bytes::copy_from_slice(records)]
+            vec![Piece::Memory(Bytes::copy_from_slice(records))]
         },
         ..FetchPartition::default()
     }

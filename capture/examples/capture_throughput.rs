@@ -1,10 +1,11 @@
 //! What a captured row costs: pgoutput messages as a server sends them, through decoder, encoder and batch.
 //!
-//! `cargo run --release -p headwater-capture --example capture_throughput`
+//! `cargo run --release -p headwater-capture --example capture_throughput [-- tables|debezium|dts|both]`
 //!
 //! No socket, no disk: 1 M inserts into a table of six columns, in transactions of 500 rows and of one row,
-//! taken whenever something is ready; for the feed `tables`, for `dts`, and for both. Prints processor time per row,
-//! best of five runs. Linux only.
+//! taken whenever something is ready; for the feed `tables`, for `dts`, and for both. Positions, transaction numbers and
+//! times move on as on a server that commits 10,000 transactions a second. The messages are made beforehand, since a
+//! server's lie in the socket's buffer. Prints processor time per row, best of five runs. Linux only.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
@@ -25,10 +26,26 @@ use wire::Sent;
 const ROWS: usize = 1_000_000;
 const RELATION: u32 = 16_385;
 const COMMIT_TIME_US: i64 = 757_479_845_678_901;
+const READ_TIME_MS: i64 = 1_704_164_646_000;
+
+/// Between two transactions.
+const TRANSACTION_US: i64 = 100;
+
+/// Where the first transaction's rows lie, and the bytes of log that a row and a commit take up.
+const FIRST_LSN: u64 = 0x16_B374_D848;
+const ROW_LSNS: u64 = 160;
+const COMMIT_LSNS: u64 = 48;
+
+/// Rows whose messages are made at once.
+const ROWS_AT_ONCE: usize = 10_000;
 
 fn main() {
-    let decode = best(|| decode_only(500));
-    println!("decode only                     {}", per_row(decode));
+    let only = std::env::args().nth(1);
+    let is_wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    if only.is_none() {
+        let decode = best(|| decode_only(500));
+        println!("decode only                     {}", per_row(decode));
+    }
     let tables = || per_table(Preset::Flink);
     let debezium = || per_table(Preset::Debezium(DebeziumOptions::default()));
     for (name, feeds) in [
@@ -39,7 +56,10 @@ fn main() {
         ("debezium", &|| vec![debezium()]),
         ("dts", &|| vec![dts()]),
         ("both", &|| vec![tables(), dts()]),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(name, _)| is_wanted(name))
+    {
         for rows in [500, 1] {
             let mut bytes = 0;
             let whole = best(|| {
@@ -141,34 +161,69 @@ fn capture(rows: usize, feeds: Vec<FeedFormat>) -> (Duration, usize) {
     };
     let mut assembler = Assembler::new(config, 0);
     let messages = transaction(rows);
-    assembler.push(0, &relation(), 0).expect("a good message");
+    let defined = assembler.push(0, &relation(), 0);
+    assert!(matches!(defined, Ok(Pushed::Continue)));
     assembler
         .set_catalog(RELATION, None)
         .expect("few relations");
-    let mut written = 0;
-    let started = processor_time();
-    for n in 0..ROWS / rows {
-        let lsn = 1_000 * (n as u64 + 1);
-        push(&mut assembler, &wire::begin(lsn, COMMIT_TIME_US, 1));
-        for message in &messages {
-            push(&mut assembler, message);
+    let (mut written, mut time) = (0, Duration::ZERO);
+    let transactions = ROWS / rows;
+    for first in (0..transactions).step_by(ROWS_AT_ONCE / rows) {
+        let numbers = first..transactions.min(first + ROWS_AT_ONCE / rows);
+        let sent: Vec<_> = numbers
+            .map(|number| Transaction::new(number, rows))
+            .collect();
+        let started = processor_time();
+        for transaction in &sent {
+            transaction.push(&mut assembler, &messages);
+            // A log that is as fast as a sync a millisecond.
+            if assembler.gathered_bytes() > 1_000_000 {
+                written += take(&mut assembler);
+            }
         }
-        push(&mut assembler, &wire::commit(lsn, lsn + 8, COMMIT_TIME_US));
-        // A log that is as fast as a sync a millisecond.
-        if assembler.gathered_bytes() > 1_000_000 {
-            written += take(&mut assembler);
-        }
+        time += processor_time() - started;
     }
+    let started = processor_time();
     written += take(&mut assembler);
-    (processor_time() - started, written)
+    (time + (processor_time() - started), written)
 }
 
-fn push(assembler: &mut Assembler, message: &[u8]) {
-    let pushed = assembler.push(5_000, message, 1_704_164_646_000);
-    assert!(!matches!(
-        pushed.expect("a good message"),
-        Pushed::NeedsCatalog(_)
-    ));
+/// The messages around the rows of one transaction, and where they lie.
+struct Transaction {
+    first_lsn: u64,
+    read_time_ms: i64,
+    begin: Vec<u8>,
+    commit: Vec<u8>,
+}
+
+impl Transaction {
+    fn new(number: usize, rows: usize) -> Self {
+        let rows_lsns = ROW_LSNS * u64::try_from(rows).expect("few");
+        let nth = u32::try_from(number).expect("few");
+        let first_lsn = FIRST_LSN + u64::from(nth) * (rows_lsns + COMMIT_LSNS);
+        let lsn = first_lsn + rows_lsns;
+        let after_us = TRANSACTION_US * i64::from(nth);
+        let time = COMMIT_TIME_US + after_us;
+        Self {
+            first_lsn,
+            read_time_ms: READ_TIME_MS + after_us / 1_000,
+            begin: wire::begin(lsn, time, 700_000 + nth),
+            commit: wire::commit(lsn, lsn + COMMIT_LSNS, time),
+        }
+    }
+
+    fn push(&self, assembler: &mut Assembler, rows: &[Vec<u8>]) {
+        let mut lsn = self.first_lsn;
+        let messages = [&self.begin].into_iter().chain(rows).chain([&self.commit]);
+        for message in messages {
+            let pushed = assembler.push(lsn, message, self.read_time_ms);
+            assert!(!matches!(
+                pushed.expect("a good message"),
+                Pushed::NeedsCatalog(_)
+            ));
+            lsn += ROW_LSNS;
+        }
+    }
 }
 
 fn take(assembler: &mut Assembler) -> usize {

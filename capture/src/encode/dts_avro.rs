@@ -23,6 +23,7 @@
 //! text as `TextObject` `XTYPE`, because the clients end at anything else.
 
 mod avro;
+mod common;
 mod envelope;
 mod image;
 pub mod mysql;
@@ -37,6 +38,7 @@ use crate::encode::TooLarge;
 use crate::event::{Operation, Row, RowChange};
 use crate::table::TableKey;
 use avro::AvroWriter;
+use common::Common;
 use envelope::{Body, Envelope, RecordOperation, Tags};
 use image::Counts;
 pub use image::{ObjectType, Rendering};
@@ -111,6 +113,9 @@ pub enum Control<'a> {
 pub struct DtsAvro {
     /// The field `source`.
     source: Vec<u8>,
+    /// The field `objectName` of a record without one.
+    no_object: Vec<u8>,
+    common: Common,
     /// By [`TableKey`]; boxed, since most tables of a large database get no rows for long.
     tables: Vec<Option<Box<TableTemplate>>>,
     prepared_bytes: usize,
@@ -127,6 +132,8 @@ impl DtsAvro {
     pub fn new(family: Family, version: &str, first_id: i64, record_bytes_max: usize) -> Self {
         Self {
             source: envelope::source(family, version),
+            no_object: shape::object_name(None),
+            common: Common::default(),
             tables: Vec::new(),
             prepared_bytes: 0,
             record_bytes_max,
@@ -139,6 +146,7 @@ impl DtsAvro {
     /// The server's version text from now on.
     pub fn set_version(&mut self, family: Family, version: &str) {
         self.source = envelope::source(family, version);
+        self.common = Common::default();
     }
 
     /// Renders what all records of a table share. Replaces what was prepared before.
@@ -242,7 +250,7 @@ impl DtsAvro {
                 constant_count: template.tag_count,
             },
         };
-        envelope.put_head(&mut out);
+        envelope.put_head(&mut out, &mut self.common);
         out.raw(&template.fields);
         let (columns, counts) = (&template.columns, &mut self.counts);
         match (change.operation, &change.before) {
@@ -267,7 +275,7 @@ impl DtsAvro {
 
     /// Appends a record that is not of a row.
     pub fn control(&mut self, out: &mut Vec<u8>, control: Control<'_>, origin: &Origin<'_>) {
-        let (operation, object, body) = match control {
+        let (operation, database, body) = match control {
             Control::Begin => (RecordOperation::Begin, None, Body::Nothing),
             Control::Commit => (RecordOperation::Commit, None, Body::Nothing),
             Control::Heartbeat => (RecordOperation::Heartbeat, None, Body::Nothing),
@@ -276,21 +284,21 @@ impl DtsAvro {
                 statement,
             } => (
                 RecordOperation::Ddl,
-                Some(escaped(database)),
+                Some(database),
                 Body::Statement(statement),
             ),
         };
-        let object = shape::object_name(object.as_deref());
+        let named = database.map(|database| shape::object_name(Some(&escaped(database))));
         let envelope = Envelope {
             id: self.next_id,
             source: &self.source,
             origin,
             operation,
-            object: &object,
+            object: named.as_ref().unwrap_or(&self.no_object),
             tags: Tags::default(),
         };
         let mut out = AvroWriter::new(out, usize::MAX);
-        envelope.put_head(&mut out);
+        envelope.put_head(&mut out, &mut self.common);
         body.put(&mut out);
         envelope.put_tail(&mut out);
         self.next_id += 1;

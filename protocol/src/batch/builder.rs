@@ -92,29 +92,29 @@ impl BatchBuilder {
         } else {
             self.base_timestamp
         };
-        let head = ValueHead {
-            timestamp_delta: timestamp_ms.wrapping_sub(base_timestamp),
-            offset_delta: i64::from(self.record_count),
-            headers_size: headers_size(headers),
-        };
+        let deltas = (
+            timestamp_ms.wrapping_sub(base_timestamp),
+            i64::from(self.record_count),
+        );
+        let head = ValueHead::new(deltas, headers_size(headers));
         let start = before.max(BATCH_HEADER_SIZE);
         let value_start = start + head.size(expected);
         self.buffer.resize(value_start, 0);
         let written = write(&mut self.buffer).and_then(|()| {
             let value_size = self.buffer.len() - value_start;
-            let size = start + head.size(value_size) + value_size + head.headers_size;
-            (size <= BATCH_BYTES_MAX)
-                .then_some(value_size)
+            let (bytes, size) = head.encode(value_size);
+            let end = start + size + value_size + head.headers_size;
+            (end <= BATCH_BYTES_MAX)
+                .then_some((bytes, size))
                 .ok_or_else(|| BatchFull.into())
         });
-        let value_size = match written {
-            Ok(value_size) => value_size,
+        let (bytes, size) = match written {
+            Ok(encoded) => encoded,
             Err(error) => {
                 self.buffer.truncate(before);
                 return Err(error);
             }
         };
-        let (bytes, size) = head.encode(value_size);
         let bytes = bytes.get(..size).unwrap_or_default();
         match self.buffer.get_mut(start..value_start) {
             Some(room) if room.len() == size => room.copy_from_slice(bytes),
@@ -286,18 +286,30 @@ struct ValueHead {
     offset_delta: i64,
     /// Bytes behind the value.
     headers_size: usize,
+    /// Bytes behind the record's length field but for the value, its length and the headers.
+    fixed_size: usize,
 }
 
 /// Two lengths and two deltas as varints, attributes, and the length of a null key.
 const VALUE_HEAD_MAX: usize = 4 * 10 + 2;
 
 impl ValueHead {
+    fn new((timestamp_delta, offset_delta): (i64, i64), headers_size: usize) -> Self {
+        let deltas = varint::size(timestamp_delta) + varint::size(offset_delta);
+        Self {
+            timestamp_delta,
+            offset_delta,
+            headers_size,
+            // Attributes, null key.
+            fixed_size: 1 + deltas + 1,
+        }
+    }
+
     /// Bytes of the record behind its own length field.
+    #[inline]
     fn record_length(self, value_size: usize) -> usize {
-        let deltas = varint::size(self.timestamp_delta) + varint::size(self.offset_delta);
-        // Attributes, null key.
         let value = varint::size(length_i64(value_size)) + value_size;
-        1 + deltas + 1 + value + self.headers_size
+        self.fixed_size + value + self.headers_size
     }
 
     fn size(self, value_size: usize) -> usize {

@@ -17,6 +17,7 @@ fn unzigzag(value: u64) -> i64 {
 }
 
 /// Bytes that [`put`] writes for `value`, 1 to 10.
+#[inline]
 pub(super) fn size(value: i64) -> usize {
     let bits = 64 - (zigzag(value) | 1).leading_zeros();
     bits.div_ceil(7) as usize
@@ -38,7 +39,7 @@ pub(super) fn put(out: &mut Vec<u8>, value: i64) {
 pub(super) fn put_at(out: &mut [u8], start: usize, value: i64) -> usize {
     let mut rest = zigzag(value);
     let mut at = start;
-    for byte in out.iter_mut().skip(start) {
+    for byte in out.get_mut(start..).unwrap_or_default() {
         at += 1;
         *byte = (rest & 0x7f) as u8;
         rest >>= 7;

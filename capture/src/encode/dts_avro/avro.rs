@@ -5,6 +5,9 @@
 
 use crate::encode::TooLarge;
 
+/// Bytes of the longest varint.
+const VARINT_BYTES_MAX: usize = 10;
+
 /// Appends to a record that is never longer than its limit plus one short value.
 #[derive(Debug)]
 pub(super) struct AvroWriter<'a> {
@@ -48,12 +51,36 @@ impl<'a> AvroWriter<'a> {
         reason = "zigzag reinterprets the bits on purpose"
     )]
     pub(super) fn long(&mut self, value: i64) {
-        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-        while rest >= 0x80 {
-            self.out.push((rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
+        let zigzag = ((value << 1) ^ (value >> 63)) as u64;
+        if zigzag < 0x80 {
+            self.out.push((zigzag & 0x7f) as u8);
+        } else {
+            self.varint(zigzag);
         }
-        self.out.push((rest & 0x7f) as u8);
+    }
+
+    fn varint(&mut self, zigzag: u64) {
+        let mut bytes = [0; VARINT_BYTES_MAX];
+        let (mut rest, mut size) = (zigzag, 0);
+        for byte in &mut bytes {
+            *byte = (rest & 0x7f) as u8 | 0x80;
+            rest >>= 7;
+            size += 1;
+            if rest == 0 {
+                *byte &= 0x7f;
+                break;
+            }
+        }
+        self.first(&bytes, size);
+    }
+
+    /// Appends the first `size` of some bytes. A copy whose length is known beforehand, of which the rest is given back,
+    /// is cheaper than one whose length is not.
+    #[inline]
+    pub(super) fn first<const N: usize>(&mut self, bytes: &[u8; N], size: usize) {
+        let end = self.out.len() + size.min(N);
+        self.out.extend_from_slice(bytes);
+        self.out.truncate(end);
     }
 
     /// A length or count.

@@ -1,6 +1,7 @@
 //! What every record begins and ends with.
 
 use super::avro::AvroWriter;
+use super::common::Common;
 use super::{Family, Origin, Position};
 
 /// Bytes of an envelope without names and constant tags, about.
@@ -61,28 +62,33 @@ pub(super) fn source(family: Family, version: &str) -> Vec<u8> {
 }
 
 impl Envelope<'_> {
-    /// Everything before `fields`.
-    pub(super) fn put_head(&self, out: &mut AvroWriter<'_>) {
-        self.put_head_before_tags(out);
-        self.put_tags(out);
+    /// Everything before `fields`. `common` is of the record before.
+    pub(super) fn put_head(&self, out: &mut AvroWriter<'_>, common: &mut Common) {
+        common.follow(self.origin, self.source);
+        self.put_before_tags(out, common);
+        self.put_tags(out, common);
     }
 
+    #[cfg(test)]
     pub(super) fn put_head_before_tags(&self, out: &mut AvroWriter<'_>) {
-        let origin = self.origin;
+        let mut common = Common::default();
+        common.follow(self.origin, self.source);
+        self.put_before_tags(out, &common);
+    }
+
+    fn put_before_tags(&self, out: &mut AvroWriter<'_>, common: &Common) {
         out.long(0);
         out.long(self.id);
-        out.long(origin.commit_time_ms.div_euclid(1000));
-        put_position(out, origin.position);
-        put_position(out, origin.safe_position);
-        put_decimal(out, origin.transaction);
-        out.raw(self.source);
+        out.raw(&common.seconds);
+        put_position(out, self.origin.position);
+        out.raw(&common.transaction_fields);
         out.long(self.operation as i64);
         out.raw(self.object);
         // processTimestamps.
         out.null();
     }
 
-    fn put_tags(&self, out: &mut AvroWriter<'_>) {
+    fn put_tags(&self, out: &mut AvroWriter<'_>, common: &Common) {
         let origin = self.origin;
         let gtid = origin.gtid.filter(|_| self.is_told_of_gtid());
         let thread_id = origin.thread_id.filter(|_| self.is_of_a_session());
@@ -103,9 +109,7 @@ impl Envelope<'_> {
             out.bytes(b"server_id");
             put_decimal(out, u64::from(server_id));
         }
-        out.bytes(b"readerThroughoutTime");
-        put_decimal(out, u64::try_from(origin.read_time_ms).unwrap_or_default());
-        out.raw(&[0]);
+        out.raw(&common.read_time);
     }
 
     fn is_told_of_gtid(&self) -> bool {
@@ -144,11 +148,11 @@ impl Body<'_> {
 }
 
 /// A number as a string.
-fn put_decimal(out: &mut AvroWriter<'_>, number: u64) {
+pub(super) fn put_decimal(out: &mut AvroWriter<'_>, number: u64) {
     out.bytes(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn put_position(out: &mut AvroWriter<'_>, position: Position) {
+pub(super) fn put_position(out: &mut AvroWriter<'_>, position: Position) {
     match position {
         Position::Lsn(lsn) => put_lsn(out, lsn),
         Position::Binlog { offset, file } => {
@@ -166,24 +170,37 @@ fn put_position(out: &mut AvroWriter<'_>, position: Position) {
 /// Characters of the longest LSN.
 const LSN_CHARS_MAX: usize = 17;
 
-/// `16/B374D848`. Built aside: every record has two, and one copy is cheaper than one for each digit.
+/// `16/B374D848`. Every record has two.
 fn put_lsn(out: &mut AvroWriter<'_>, lsn: u64) {
-    let mut text = [b'/'; LSN_CHARS_MAX];
+    let mut text = [0; LSN_CHARS_MAX];
     let slash = put_hex(&mut text, 0, lsn >> 32);
+    if let Some(place) = text.get_mut(slash) {
+        *place = b'/';
+    }
     let end = put_hex(&mut text, slash + 1, lsn & 0xFFFF_FFFF);
-    out.bytes(text.get(..end).unwrap_or_default());
+    out.count(end);
+    out.first(&text, end);
 }
 
-/// At `start`, without leading zeros; where it ends.
+/// A number of 32 bits at `start`, without leading zeros; where it ends. All eight places are written, those behind the
+/// end with anything.
 fn put_hex(text: &mut [u8; LSN_CHARS_MAX], start: usize, number: u64) -> usize {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let bits = 64 - (number | 1).leading_zeros();
-    let end = start + bits.div_ceil(4) as usize;
-    let mut rest = number;
-    for place in text.get_mut(start..end).into_iter().flatten().rev() {
-        let nibble = usize::try_from(rest & 15).unwrap_or_default();
-        *place = DIGITS.get(nibble).copied().unwrap_or(b'0');
-        rest >>= 4;
+    let size = bits.div_ceil(4);
+    let digits = hex_digits(number) << (64 - 8 * size);
+    let room = text.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
+    if let Some(room) = room {
+        *room = digits.to_be_bytes();
     }
-    end
+    start + size as usize
+}
+
+/// The eight hexadecimal digits of a number of 32 bits, the first in the highest byte. All at once: each nibble gets a byte
+/// of its own, then `0` is added, and 7 more where it is a letter.
+fn hex_digits(number: u64) -> u64 {
+    let mut digits = (number << 16 | number) & 0x0000_FFFF_0000_FFFF;
+    digits = (digits << 8 | digits) & 0x00FF_00FF_00FF_00FF;
+    digits = (digits << 4 | digits) & 0x0F0F_0F0F_0F0F_0F0F;
+    let letters = ((digits + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    digits + 0x3030_3030_3030_3030 + letters * 7
 }

@@ -66,6 +66,8 @@ pub enum Rendering {
     TextAsBinary(ObjectType),
     /// The source's text.
     Text(ObjectType),
+    /// The source's text as `XTYPE`, because DTS has no form for the type: such values are counted.
+    Formless,
 }
 
 /// `type` of a BinaryObject or TextObject. Clients end at a name they do not know, so these are of the 16 that all
@@ -127,7 +129,7 @@ pub(super) struct Counts {
     pub(super) unchanged: u64,
     /// Texts in which bytes that are not UTF-8 were replaced.
     pub(super) repaired: u64,
-    /// Shown as text for want of a form.
+    /// Shown as text for want of a form, of the value or of its type.
     pub(super) as_text: u64,
 }
 
@@ -268,7 +270,8 @@ fn put_bytes_head(
         | Rendering::Year
         | Rendering::Instant
         | Rendering::TimeWithOffset
-        | Rendering::Text(_) => (branch::BINARY_OBJECT, ObjectType::Binary.name()),
+        | Rendering::Text(_)
+        | Rendering::Formless => (branch::BINARY_OBJECT, ObjectType::Binary.name()),
     };
     out.long(number);
     out.bytes(kind.as_bytes());
@@ -332,7 +335,7 @@ fn put_text(
         }
         Rendering::Text(kind) => put_object(out, counts, kind, text),
         // Bytes come as hexadecimal digits.
-        Rendering::Geometry | Rendering::Binary(_) => return None,
+        Rendering::Geometry | Rendering::Binary(_) | Rendering::Formless => return None,
     }
     Some(())
 }
@@ -395,9 +398,14 @@ fn parts(day: Option<Day>, clock: Option<Clock>) -> [Option<i64>; 7] {
     ]
 }
 
+/// A number of one byte, as most parts are, goes with its branch.
 fn put_parts(out: &mut AvroWriter<'_>, parts: [Option<i64>; 7]) {
     for part in parts {
         match part {
+            Some(number @ -64..64) => {
+                let zigzag = (number << 1) ^ (number >> 63);
+                out.raw(&[2, u8::try_from(zigzag).unwrap_or_default()]);
+            }
             Some(number) => {
                 out.long(1);
                 out.long(number);

@@ -32,7 +32,7 @@ fn column(column: &Column) -> ColumnShape {
     ColumnShape {
         name: column.name.clone(),
         number: i32::from_ne_bytes(column.type_oid.to_ne_bytes()),
-        rendering: rendering(column).unwrap_or(Rendering::Text(ObjectType::Xtype)),
+        rendering: rendering(column).unwrap_or(Rendering::Formless),
         identity: column.identity,
         is_excluded: column.excluded && column.key_position.is_none(),
     }

@@ -122,6 +122,84 @@ fn every_record_has_a_time_of_reading_and_is_never_filler() {
     }
 }
 
+/// Each part of the origin counts, also right behind a record with another one.
+#[test]
+fn a_record_says_where_it_comes_from_whatever_came_before_it() {
+    let other = Origin {
+        commit_time_ms: 1_700_000_001_999,
+        read_time_ms: 1_700_000_002_000,
+        position: Position::Lsn(0x1_0000_000A),
+        safe_position: Position::Lsn(0xF_FFFF_FFFF),
+        transaction: 4_294_967_295,
+        ..ORIGIN
+    };
+    let origins = [
+        ORIGIN,
+        Origin {
+            commit_time_ms: other.commit_time_ms,
+            ..ORIGIN
+        },
+        Origin {
+            read_time_ms: other.read_time_ms,
+            ..ORIGIN
+        },
+        Origin {
+            position: other.position,
+            ..ORIGIN
+        },
+        Origin {
+            safe_position: other.safe_position,
+            ..ORIGIN
+        },
+        Origin {
+            transaction: other.transaction,
+            ..ORIGIN
+        },
+        other,
+    ];
+    let alone = |origin: &Origin<'_>, version| {
+        let mut bytes = Vec::new();
+        DtsAvro::new(Family::MySql, version, 0, 0).control(&mut bytes, Control::Begin, origin);
+        hex(&bytes)
+    };
+    for first in &origins {
+        for second in &origins {
+            let mut encoder = DtsAvro::new(Family::MySql, "8.0", 0, 0);
+            encoder.begin();
+            encoder.control(&mut Vec::new(), Control::Begin, first);
+            encoder.abandon();
+            let mut bytes = Vec::new();
+            encoder.control(&mut bytes, Control::Begin, second);
+            assert_eq!(
+                hex(&bytes),
+                alone(second, "8.0"),
+                "{second:?} after {first:?}"
+            );
+            encoder.abandon();
+            encoder.set_version(Family::MySql, "8.4");
+            bytes.clear();
+            encoder.control(&mut bytes, Control::Begin, second);
+            assert_eq!(hex(&bytes), alone(second, "8.4"));
+        }
+    }
+    let read = |origin| {
+        let mut bytes = Vec::new();
+        DtsAvro::new(Family::PostgreSql, "15.18", 0, 0).control(
+            &mut bytes,
+            Control::Commit,
+            &origin,
+        );
+        Decoded::of(&bytes)
+    };
+    let read = read(other);
+    assert_eq!(read.long("sourceTimestamp"), 1_700_000_001);
+    assert_eq!(read.long("bornTimestamp"), 1_700_000_001_999);
+    assert_eq!(read.text("sourcePosition"), "1/A");
+    assert_eq!(read.text("safeSourcePosition"), "F/FFFFFFFF");
+    assert_eq!(read.text("sourceTxid"), "4294967295");
+    assert_eq!(read.tag("readerThroughoutTime"), Some("1700000002000"));
+}
+
 #[test]
 fn ids_of_a_transaction_that_is_forgotten_are_given_again() {
     let mut encoder = DtsAvro::new(Family::MySql, "8.0", 7, usize::MAX);

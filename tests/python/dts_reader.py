@@ -3,11 +3,13 @@ reader schema, and prints one JSON object a record.
 
     dts_reader.py BOOTSTRAP TOPIC SCHEMA FROM COUNT MS   FROM: start | seconds:N
 
-Ends when it has COUNT records or after MS milliseconds. A key, headers or bytes behind a record are errors.
+Ends when it has COUNT records or after MS milliseconds. A key, headers or bytes behind a record are errors. DTS_ACCOUNT,
+DTS_PASSWORD and DTS_GROUP log in.
 """
 
 import io
 import json
+import os
 import sys
 import time
 
@@ -19,7 +21,9 @@ def main():
     bootstrap, topic, schema, place, count, millis = sys.argv[1:]
     with open(schema, encoding="utf-8") as file:
         schema = fastavro.parse_schema(json.load(file))
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="none")
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="none", **login()
+    )
     partition = TopicPartition(topic, 0)
     consumer.assign([partition])
     kind, _, seconds = place.partition(":")
@@ -38,6 +42,19 @@ def main():
             for record in records[: int(count) - seen]:
                 show(decoded(schema, record))
                 seen += 1
+
+
+def login():
+    group = os.environ.get("DTS_GROUP")
+    if group is None:
+        return {}
+    return {
+        "group_id": group,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": os.environ["DTS_ACCOUNT"] + "-" + group,
+        "sasl_plain_password": os.environ["DTS_PASSWORD"],
+    }
 
 
 def decoded(schema, record):

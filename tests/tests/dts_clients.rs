@@ -1,13 +1,20 @@
 //! Consumers of Alibaba Cloud DTS, unmodified, against a broker with logins and a real PostgreSQL: the Java SDK in both
 //! of its modes. What the other clients do is in `dts_demos`.
 
-use std::{collections::BTreeMap, net::TcpStream};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::TcpStream,
+};
 
 use headwater_tests::harness::{
     DtsClient, DtsLogin, Member, Mode, Position, clock,
     dts_world::{DtsWorld, GROUPS, LIMIT, LONG_AGO, Table, shown, wait_for_row},
 };
 use serde_json::Value;
+
+/// A checkpoint behind everything.
+const FAR_AHEAD: &str = "9000000000";
 
 fn image(line: &Value, name: &str) -> Option<BTreeMap<String, String>> {
     let image = line[name].as_object()?;
@@ -96,6 +103,16 @@ fn the_sdk_reads_every_change_in_order_with_the_databases_own_values() {
     }
 }
 
+/// All from the first on, in order, each once.
+fn check_from(lines: &[Value]) {
+    let offsets: Vec<i64> = lines
+        .iter()
+        .filter_map(|line| line["offset"].as_i64())
+        .collect();
+    let is_next = |pair: &[i64]| pair[1] == pair[0] + 1;
+    assert!(offsets.windows(2).all(is_next), "{offsets:?}");
+}
+
 /// The first record that is not older than what the group committed: where every DTS client goes on.
 fn resumes_at(records: &[Value], position: &Position) -> i64 {
     let seconds: i64 = position.metadata.parse().expect("decimal seconds");
@@ -150,6 +167,138 @@ fn the_sdk_goes_on_from_its_checkpoint_wherever_it_finds_it() {
         check_order(&up_to(&client, offset + 1));
         client.stop();
     }
+}
+
+/// Checkpoints that the SDK did not write itself. What hand-written clients commit by DTS's convention, and what
+/// librdkafka's Python binding makes of a number, has more in it than the number that the SDK parses. A time that is yet
+/// to come is nowhere: the SDK begins at the log's start.
+#[test]
+fn the_sdk_starts_from_what_others_committed_and_from_a_time_to_come() {
+    let mut world = DtsWorld::start();
+    let last = world.work();
+    let place = (Mode::Assign, FAR_AHEAD);
+    let directory = world.directory("a");
+    let client = DtsClient::Sdk2.start(world.login(GROUPS[0]), place, &directory, &[]);
+    let offset = wait_for_row(&client, &last);
+    assert_eq!(client.offsets()[0], 0);
+    // A second that is not the first one's.
+    let later = clock::poll(LIMIT, || {
+        let lines = client.lines();
+        let line = lines
+            .iter()
+            .find(|line| line["at"].as_i64() > lines[0]["at"].as_i64())?;
+        line["at"].as_i64()
+    });
+    let seconds = later.expect("heartbeats come");
+    let records = client.lines();
+    client.stop();
+
+    let clients = [(GROUPS[1], "|x"), (GROUPS[2], "\0")].map(|(group, behind)| {
+        let metadata = format!("{seconds}{behind}");
+        world.commit(group, &Position { offset, metadata });
+        world.sdk(Mode::Subscribe, group, &world.directory(group))
+    });
+    let expected = resumes_at(
+        &records,
+        &Position {
+            offset,
+            metadata: seconds.to_string(),
+        },
+    );
+    let last = world.work();
+    for client in &clients {
+        let found = wait_for_row(client, &last);
+        let lines = up_to(client, found);
+        assert_eq!(lines[0]["offset"], expected);
+        check_from(&lines);
+        let said = sdk_log(client);
+        assert!(
+            !said.contains("recover time"),
+            "no retry is used up:\n{said}"
+        );
+    }
+}
+
+/// What it has said beside the records.
+fn sdk_log(client: &Member) -> String {
+    let said = client.said();
+    let lines = said.lines().filter(|line| !line.starts_with('{'));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A table without a key, one with dots in its names, one whose key was renamed: the SDK ends at a column of a key that it
+/// does not find. And a row of twenty times what it asks for in one fetch.
+#[test]
+fn unusual_tables_and_a_row_of_20_mb_reach_the_sdk() {
+    let mut world = DtsWorld::start();
+    let directory = world.directory("client");
+    let client = world.sdk(Mode::Subscribe, GROUPS[0], &directory);
+    world.postgres.execute(
+        "INSERT INTO plain VALUES (1, 'NaN'), (NULL, '-Infinity'); UPDATE plain SET ratio = 0.1 WHERE a = 1; \
+         DELETE FROM plain WHERE a IS NULL; INSERT INTO \"odd.name\".\"t.x\" VALUES (7, 'seven'); \
+         UPDATE \"odd.name\".\"t.x\" SET \"c.d\" = 8;",
+    );
+    world.postgres.execute(
+        "ALTER TABLE kinds RENAME COLUMN id TO ident; \
+         INSERT INTO kinds (ident, body) VALUES (-1, repeat('0123456789', 2000000));",
+    );
+    let large = clock::poll(LIMIT, || {
+        let mut lines = client.lines().into_iter();
+        lines.find(|line| line["after"]["ident"] == "-1")
+    });
+    let large = large.unwrap_or_else(|| panic!("{}", sdk_log(&client)));
+    assert!(
+        large["key"]
+            .as_str()
+            .is_some_and(|key| key.contains("ident"))
+    );
+    let body = large["after"]["body"].as_str();
+    assert!(body == Some(&"0123456789".repeat(2_000_000)), "not whole");
+
+    world
+        .postgres
+        .execute("ALTER TABLE kinds RENAME COLUMN ident TO id");
+    let last = world.work();
+    let offset = wait_for_row(&client, &last);
+    let lines = up_to(&client, offset + 1);
+    check_order(&lines);
+    check_unusual(&lines);
+    world.wait_committed(GROUPS[0], offset);
+    let said = sdk_log(&client);
+    assert!(
+        !said.contains("recover time"),
+        "no retry is used up:\n{said}"
+    );
+}
+
+fn check_unusual(lines: &[Value]) {
+    let of = |object: &str| -> Vec<&Value> {
+        let lines = lines.iter();
+        lines.filter(|line| line["object"] == object).collect()
+    };
+    let plain = of("shop.public.plain");
+    let shown = |line: &Value| {
+        let image = |name: &str| Some(line[name].get("ratio")?.as_str()?.to_owned());
+        (image("before"), image("after"))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let ratios: Vec<_> = plain.into_iter().map(shown).collect();
+    assert_eq!(
+        ratios,
+        [
+            (None, text("NaN")),
+            (None, text("-Infinity")),
+            (text("NaN"), text("0.1")),
+            (text("-Infinity"), None),
+        ]
+    );
+    let dotted = of("shop.odd\\u002Ename.t\\u002Ex");
+    let ids: Vec<_> = dotted
+        .into_iter()
+        .map(|line| (&line["before"]["c.d"], &line["after"]["c.d"]))
+        .collect();
+    let (seven, eight) = (Value::from("7"), Value::from("8"));
+    assert_eq!(ids, [(&Value::Null, &seven), (&seven, &eight)]);
 }
 
 #[test]
@@ -245,7 +394,34 @@ fn a_broker_that_is_killed_and_comes_back_costs_the_sdk_nothing() {
         offsets.dedup();
         let expected: Vec<i64> = (0..=*offsets.last().expect("it read")).collect();
         assert_eq!(offsets, expected, "{}", client.said());
+        assert_eq!(clusters(client).len(), 1, "{:?}", clusters(client));
     }
+}
+
+/// A new directory has a new cluster id and begins at offset 0: the SDK meets both, and goes on by its second.
+#[test]
+fn the_sdk_finds_its_place_in_another_data_directory() {
+    let mut world = DtsWorld::start();
+    let directory = world.directory("client");
+    let client = world.sdk(Mode::Subscribe, GROUPS[0], &directory);
+    let last = world.work();
+    wait_for_row(&client, &last);
+    assert!(world.headwater.stop().success());
+    fs::remove_dir_all(world.data.path().join("data")).expect("it is ours");
+    world.headwater.start_again();
+    let last = world.work();
+    wait_for_row(&client, &last);
+    assert_eq!(clusters(&client).len(), 2, "{:?}", clusters(&client));
+}
+
+/// The cluster ids that the SDK has met. It begins anew, by time, where another one comes.
+fn clusters(client: &Member) -> BTreeSet<String> {
+    let said = client.said();
+    let ids = said.lines().filter_map(|line| {
+        let (_, id) = line.split_once("Cluster updated to ")?;
+        Some(id.trim().to_owned())
+    });
+    ids.collect()
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The other consumers of Alibaba Cloud DTS against a broker with logins and a real PostgreSQL: what its Java and Go
-//! demos and flink-dts-connector do, each with the library that it uses.
+//! The other consumers of Alibaba Cloud DTS against a broker with logins and a real PostgreSQL: what its demos and
+//! flink-dts-connector do, each with the library that it uses.
 
 use headwater_tests::harness::{
     DtsClient, DtsLogin, Member, Mode, clock,
@@ -120,7 +120,24 @@ fn the_go_demo_reads_with_a_group_and_a_partition_consumer_on_one_client_and_com
 }
 
 #[test]
-fn a_wrong_password_ends_the_go_demo_and_the_java_demo_is_told() {
+fn the_python_demo_logs_in_with_raw_tokens_and_reads_from_its_second() {
+    let mut world = DtsWorld::start();
+    let last = world.work();
+    let directory = world.directory("python");
+    let client = DtsClient::PythonDemo.start(
+        world.login(GROUPS[0]),
+        (Mode::Assign, LONG_AGO),
+        &directory,
+        &[],
+    );
+    let is_last = |line: &Value| line["afterImages"][0][1]["value"] == *last;
+    let found = clock::poll(LIMIT, || client.lines().iter().any(is_last).then_some(()));
+    assert!(found.is_some(), "{}", client.said());
+    check_from(&records(&client), 0);
+}
+
+#[test]
+fn a_wrong_password_ends_the_demos_and_each_is_told() {
     let world = DtsWorld::start();
     let directory = world.directory("client");
     let login = DtsLogin {
@@ -131,6 +148,7 @@ fn a_wrong_password_ends_the_go_demo_and_the_java_demo_is_told() {
         (DtsClient::JavaDemo, "AuthenticationException"),
         (DtsClient::GoDemo, "error"),
         (DtsClient::Flink, "AuthenticationException"),
+        (DtsClient::PythonDemo, "NoBrokersAvailable"),
     ] {
         if !client.is_installed() {
             println!("skipped: there is no Go here to build the Go demo with");

@@ -1,12 +1,15 @@
 //! The feed `dts` beside `tables`: its one topic, and the answers that its clients need where Kafka's are others.
 
+use std::time::Duration;
+
 use headwater_storage::StorageError;
 
-use headwater::StartError;
+use headwater::{StartError, config::RetentionLimits};
 
 use crate::{
-    groups_wire::{NOBODY, become_active, commit},
+    groups_wire::{NOBODY, become_active, commit, fetch},
     harness::{Harness, LINES, ORDERS, ORDERS_KEY, Settings, start_on},
+    life_of_files::{small, stats},
     wire::{Fetch, offsets},
 };
 
@@ -59,12 +62,16 @@ async fn a_checkpoint_in_seconds_finds_a_record_or_the_end_of_the_log() {
     let mut client = harness.client().await;
     let base_s = BASE / 1_000;
     for (timestamp, offset, found) in [
+        (0, 0, BASE),
+        (1, 0, base_s),
+        (BASE - 5_000, 0, BASE),
         (base_s - 5, 0, base_s),
         (base_s, 0, base_s),
         (base_s + 1, 1, base_s + 1),
         (base_s + 2, 2, base_s + 2),
         (base_s + 1_000, 2, base_s + 1_000),
         (FUTURE_S, -1, -1),
+        (FUTURE_S * 1_000, -1, -1),
         (BASE + 2_000, -1, -1),
         (BASE + 1_500, 1, BASE + 1_500),
     ] {
@@ -76,6 +83,87 @@ async fn a_checkpoint_in_seconds_finds_a_record_or_the_end_of_the_log() {
                 "{timestamp} v{version}"
             );
         }
+    }
+}
+
+/// What retention has deleted is asked for like what never was: the answer is the log's start, in the unit of the request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_before_what_is_kept_finds_the_start_of_the_log() {
+    let settings = Settings {
+        dts: true,
+        retention: Some(RetentionLimits {
+            bytes: 320 << 10,
+            ..RetentionLimits::default()
+        }),
+        ..small()
+    };
+    let mut harness = Harness::start_with(settings).await;
+    let at = |number: i64| BASE + number * 1_000;
+    for number in 0..150 {
+        harness
+            .commit_stream(&vec![(at(number), vec![7; 4_000])])
+            .await;
+    }
+    for attempt in 0.. {
+        let stats = stats(&harness);
+        if stats.oldest_file > 3 && stats.bytes <= 320 << 10 {
+            break;
+        }
+        assert!(attempt < 1_000, "nothing is deleted: {stats:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut client = harness.client().await;
+    let start = client.offset(STREAM, -2, 5).await.offset;
+    assert!((4..150).contains(&start), "{start}");
+    let first_s = at(start) / 1_000;
+    for (timestamp, found) in [
+        (1, first_s),
+        (BASE / 1_000, first_s),
+        (first_s - 1, first_s),
+        (first_s, first_s),
+        (BASE, at(start)),
+        (at(start) - 1, at(start)),
+    ] {
+        let answer = client.offset(STREAM, timestamp, 2).await;
+        assert_eq!(
+            (answer.error_code, answer.offset, answer.timestamp),
+            (0, start, found),
+            "{timestamp}"
+        );
+    }
+}
+
+/// DTS's convention for hand-written clients, and what librdkafka's Python binding makes of a number, come back as the
+/// number that the SDK parses; a bare number and all else byte for byte; in other topics everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_committed_second_comes_back_alone_and_survives_a_restart() {
+    let mut harness = filled().await;
+    let cases = [
+        ("bare", "1696984408", "1696984408"),
+        ("noted", "1700000009|x", "1700000009"),
+        ("nul", "1700000009\0", "1700000009"),
+        ("other", "{\"a\":1}|1", "{\"a\":1}|1"),
+        ("empty", "", ""),
+    ];
+    for run in ["before", "after"] {
+        let mut client = harness.client().await;
+        for (group, committed, answered) in cases {
+            if run == "before" {
+                let positions = [(STREAM, 0, 1, committed), (ORDERS, 0, 0, committed)];
+                let answer = commit(&mut client, group, NOBODY, &positions).await;
+                assert_eq!(answer, [0, 0], "{group}");
+            }
+            let positions = fetch(&mut client, group).await;
+            assert_eq!(positions[STREAM], (1, answered.to_owned()), "{group} {run}");
+            assert_eq!(
+                positions[ORDERS],
+                (0, committed.to_owned()),
+                "{group} {run}"
+            );
+        }
+        let Harness { broker, data, .. } = harness;
+        broker.stop().await.unwrap();
+        harness = Harness::on(data, with_dts()).await;
     }
 }
 
@@ -94,11 +182,15 @@ async fn topics_of_other_formats_answer_as_kafka_does() {
 async fn a_stream_that_is_added_later_begins_empty_and_goes_on_after_a_restart() {
     let mut harness = Harness::start().await;
     harness.commit_one(ORDERS_KEY, BASE, 100).await;
+    // The SDK begins anew where it meets another one.
+    let cluster_id = harness.client().await.metadata().await.cluster_id;
+    assert!(cluster_id.is_some());
     for (run, first) in [(0, 0), (1, 2)] {
         let Harness { broker, data, .. } = harness;
         broker.stop().await.unwrap();
         harness = Harness::on(data, with_dts()).await;
         let mut client = harness.client().await;
+        assert_eq!(client.metadata().await.cluster_id, cluster_id, "run {run}");
         let end = client.offset(STREAM, -1, 1).await;
         assert_eq!(end.offset, first, "run {run}");
         let records = [0, 1].map(|after| (BASE + after, vec![7; 60]));

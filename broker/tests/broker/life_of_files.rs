@@ -22,7 +22,7 @@ const BASE: i64 = 1_700_000_000_000;
 const TOPICS: [&str; 2] = [ORDERS, LINES];
 
 /// Small files, a ring that holds one of them at most, nothing reread.
-fn small() -> Settings {
+pub(crate) fn small() -> Settings {
     let storage = StorageConfig {
         file_bytes: 64 << 10,
         cache_bytes: 256 << 10,
@@ -108,7 +108,7 @@ async fn read_everything(harness: &Harness, count: i64, case: &str) {
     }
 }
 
-fn stats(harness: &Harness) -> LogStats {
+pub(crate) fn stats(harness: &Harness) -> LogStats {
     harness.broker.instances().next().unwrap().log.stats()
 }
 

@@ -23,10 +23,10 @@
 //! text as `TextObject` `XTYPE`, because the clients end at anything else.
 
 mod avro;
-mod common;
 mod envelope;
 mod image;
 pub mod mysql;
+mod origin_bytes;
 pub mod postgres;
 mod shape;
 mod time;
@@ -38,10 +38,10 @@ use crate::encode::TooLarge;
 use crate::event::{Operation, Row, RowChange};
 use crate::table::TableKey;
 use avro::AvroWriter;
-use common::Common;
 use envelope::{Body, Envelope, RecordOperation, Tags};
 use image::Counts;
 pub use image::{ObjectType, Rendering};
+use origin_bytes::OriginBytes;
 pub use shape::{ColumnShape, TableShape};
 use shape::{TableTemplate, escaped};
 
@@ -115,7 +115,7 @@ pub struct DtsAvro {
     source: Vec<u8>,
     /// The field `objectName` of a record without one.
     no_object: Vec<u8>,
-    common: Common,
+    origin_bytes: OriginBytes,
     /// By [`TableKey`]; boxed, since most tables of a large database get no rows for long.
     tables: Vec<Option<Box<TableTemplate>>>,
     prepared_bytes: usize,
@@ -133,7 +133,7 @@ impl DtsAvro {
         Self {
             source: envelope::source(family, version),
             no_object: shape::object_name(None),
-            common: Common::default(),
+            origin_bytes: OriginBytes::default(),
             tables: Vec::new(),
             prepared_bytes: 0,
             record_bytes_max,
@@ -146,7 +146,7 @@ impl DtsAvro {
     /// The server's version text from now on.
     pub fn set_version(&mut self, family: Family, version: &str) {
         self.source = envelope::source(family, version);
-        self.common = Common::default();
+        self.origin_bytes = OriginBytes::default();
     }
 
     /// Renders what all records of a table share. Replaces what was prepared before.
@@ -250,7 +250,7 @@ impl DtsAvro {
                 constant_count: template.tag_count,
             },
         };
-        envelope.put_head(&mut out, &mut self.common);
+        envelope.put_head(&mut out, &mut self.origin_bytes);
         out.raw(&template.fields);
         let (columns, counts) = (&template.columns, &mut self.counts);
         match (change.operation, &change.before) {
@@ -298,7 +298,7 @@ impl DtsAvro {
             tags: Tags::default(),
         };
         let mut out = AvroWriter::new(out, usize::MAX);
-        envelope.put_head(&mut out, &mut self.common);
+        envelope.put_head(&mut out, &mut self.origin_bytes);
         body.put(&mut out);
         envelope.put_tail(&mut out);
         self.next_id += 1;

@@ -5,7 +5,8 @@ use std::{io, time::Duration};
 
 use kafka_protocol::{
     messages::{
-        DescribeGroupsRequest, GroupId, OffsetFetchRequest, TopicName,
+        DescribeGroupsRequest, GroupId, OffsetCommitRequest, OffsetFetchRequest, TopicName,
+        offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
         offset_fetch_request::OffsetFetchRequestTopic,
     },
     protocol::StrBytes,
@@ -16,6 +17,7 @@ use crate::wire::Wire;
 
 const DESCRIBE_GROUPS_VERSION: i16 = 4;
 const OFFSET_FETCH_VERSION: i16 = 5;
+const OFFSET_COMMIT_VERSION: i16 = 5;
 
 /// Where a group stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +103,31 @@ impl Coordinator<'_> {
             offset: partition.committed_offset,
             metadata: partition.metadata.as_deref().unwrap_or_default().to_owned(),
         }))
+    }
+
+    /// Sets the position of `topic` (partition 0), as whoever assigns its partitions itself does. Nobody may be a member.
+    ///
+    /// # Errors
+    /// As [`Wire::call`]; also the broker's refusal.
+    pub fn commit(&self, topic: &str, position: &Position) -> io::Result<()> {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_committed_offset(position.offset)
+            .with_committed_metadata(Some(StrBytes::from_string(position.metadata.clone())));
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
+            .with_partitions(vec![partition]);
+        let request = OffsetCommitRequest::default()
+            .with_group_id(self.id())
+            .with_generation_id_or_member_epoch(-1)
+            .with_topics(vec![topic]);
+        let response = Wire::connect(self.bootstrap)?.call(OFFSET_COMMIT_VERSION, &request)?;
+        let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let refused = partitions
+            .map(|partition| partition.error_code)
+            .find(|code| *code != 0);
+        refused.map_or(Ok(()), |code| {
+            Err(io::Error::other(format!("refused with {code}")))
+        })
     }
 
     fn id(&self) -> GroupId {

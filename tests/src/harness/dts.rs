@@ -1,9 +1,9 @@
-//! Clients of Alibaba Cloud DTS as processes: its Java SDK, what its Java and Go demos do, what flink-dts-connector does.
-//! Sources in `tests/java-dts` and `tests/go-dts`.
+//! Clients of Alibaba Cloud DTS as processes: its Java SDK, what its demos do, what flink-dts-connector does.
+//! Sources in `tests/java-dts`, `tests/go-dts` and `tests/python/dts_reader.py`.
 
 use std::{path::Path, process::Command};
 
-use super::{Member, client::java_command, repository};
+use super::{Member, client::java_command, installed, repository};
 
 /// A client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum DtsClient {
     Sdk1,
     /// The Java demo's rules on kafka-clients 1.0.0.
     JavaDemo,
+    /// The Python demo's: kafka-python 2.0.2 and fastavro, always by assignment.
+    PythonDemo,
     /// The Go demo's: sarama at Kafka 0.11, in `.local/go-dts` where there is a Go to build it. Takes no mode and no checkpoint.
     GoDemo,
     /// The calls of flink-dts-connector on kafka-clients 1.0.0; always by assignment.
@@ -78,6 +80,11 @@ impl DtsClient {
             Self::JavaDemo => command
                 .args([mode, bootstrap, group, topic, checkpoint])
                 .arg(schema),
+            Self::PythonDemo => command
+                .args([bootstrap, topic])
+                .arg(schema)
+                .args([&format!("seconds:{checkpoint}"), "1000000", "600000"])
+                .env("DTS_GROUP", group),
             Self::GoDemo => command.args([bootstrap, group, topic]).arg(schema),
             Self::Flink => command.args([bootstrap, group, topic, checkpoint, "3"]),
         };
@@ -95,6 +102,11 @@ impl DtsClient {
             Self::Sdk1 => sdk_command("java-dts-1.4.0", "SdkConsumer"),
             Self::JavaDemo => java_command("java-dts-1.4.0", "DemoConsumer"),
             Self::Flink => sdk_command("java-dts-1.4.0", "FlinkReader"),
+            Self::PythonDemo => {
+                let mut command = Command::new(installed("venv").join("bin/python"));
+                command.arg(repository().join("tests/python/dts_reader.py"));
+                command
+            }
             Self::GoDemo => Command::new(repository().join(".local/go-dts/demo")),
         }
     }

@@ -36,6 +36,11 @@ const TABLE: &str = "CREATE TABLE kinds (id bigint PRIMARY KEY, small smallint, 
     raw bytea, doc json, binary_doc jsonb, uid uuid, tags text[], odd numeric, CONSTRAINT by_uid UNIQUE (uid, name)); CREATE UNIQUE INDEX partial ON kinds (uid) WHERE flag; \
     ALTER TABLE kinds REPLICA IDENTITY FULL;";
 
+/// Tables of other kinds, in which [`DtsWorld::work`] does nothing.
+const OTHER_TABLES: &str = "CREATE TABLE plain (a int, ratio float8); ALTER TABLE plain REPLICA IDENTITY FULL; \
+    CREATE SCHEMA \"odd.name\"; CREATE TABLE \"odd.name\".\"t.x\" (\"c.d\" int PRIMARY KEY, note text); \
+    ALTER TABLE \"odd.name\".\"t.x\" REPLICA IDENTITY FULL;";
+
 /// What the SDK shows of each column, said in SQL.
 const SHOWN: [(&str, &str); 17] = [
     ("id", "id::text"),
@@ -83,6 +88,7 @@ impl DtsWorld {
     pub fn start() -> Self {
         let postgres = Postgres::start(Version::V15);
         postgres.execute(TABLE);
+        postgres.execute(OTHER_TABLES);
         let data = tempfile::tempdir().expect("a temporary directory can be made");
         let secret = data.path().join("password");
         fs::write(&secret, PASSWORD).expect("it is ours");
@@ -179,6 +185,16 @@ impl DtsWorld {
             group,
         };
         coordinator.position(TOPIC).expect("the broker answers")
+    }
+
+    /// Sets where the group stands; nobody may be a member.
+    pub fn commit(&self, group: &str, position: &Position) {
+        let coordinator = Coordinator {
+            bootstrap: &self.headwater.bootstrap(),
+            group,
+        };
+        let committed = coordinator.commit(TOPIC, position);
+        committed.unwrap_or_else(|error| panic!("{group}: {error}"));
     }
 
     /// Waits until the group has so many members.

@@ -1,7 +1,7 @@
 //! What every record begins and ends with.
 
 use super::avro::AvroWriter;
-use super::common::Common;
+use super::origin_bytes::OriginBytes;
 use super::{Family, Origin, Position};
 
 /// Bytes of an envelope without names and constant tags, about.
@@ -62,33 +62,33 @@ pub(super) fn source(family: Family, version: &str) -> Vec<u8> {
 }
 
 impl Envelope<'_> {
-    /// Everything before `fields`. `common` is of the record before.
-    pub(super) fn put_head(&self, out: &mut AvroWriter<'_>, common: &mut Common) {
-        common.follow(self.origin, self.source);
-        self.put_before_tags(out, common);
-        self.put_tags(out, common);
+    /// Everything before `fields`. `known` is of the record before.
+    pub(super) fn put_head(&self, out: &mut AvroWriter<'_>, known: &mut OriginBytes) {
+        known.follow(self.origin, self.source);
+        self.put_before_tags(out, known);
+        self.put_tags(out, known);
     }
 
     #[cfg(test)]
     pub(super) fn put_head_before_tags(&self, out: &mut AvroWriter<'_>) {
-        let mut common = Common::default();
-        common.follow(self.origin, self.source);
-        self.put_before_tags(out, &common);
+        let mut known = OriginBytes::default();
+        known.follow(self.origin, self.source);
+        self.put_before_tags(out, &known);
     }
 
-    fn put_before_tags(&self, out: &mut AvroWriter<'_>, common: &Common) {
+    fn put_before_tags(&self, out: &mut AvroWriter<'_>, known: &OriginBytes) {
         out.long(0);
         out.long(self.id);
-        out.raw(&common.seconds);
+        out.raw(&known.seconds);
         put_position(out, self.origin.position);
-        out.raw(&common.transaction_fields);
+        out.raw(&known.transaction_fields);
         out.long(self.operation as i64);
         out.raw(self.object);
         // processTimestamps.
         out.null();
     }
 
-    fn put_tags(&self, out: &mut AvroWriter<'_>, common: &Common) {
+    fn put_tags(&self, out: &mut AvroWriter<'_>, known: &OriginBytes) {
         let origin = self.origin;
         let gtid = origin.gtid.filter(|_| self.is_told_of_gtid());
         let thread_id = origin.thread_id.filter(|_| self.is_of_a_session());
@@ -109,7 +109,7 @@ impl Envelope<'_> {
             out.bytes(b"server_id");
             put_decimal(out, u64::from(server_id));
         }
-        out.raw(&common.read_time);
+        out.raw(&known.read_time);
     }
 
     fn is_told_of_gtid(&self) -> bool {

@@ -1,4 +1,4 @@
-//! What the records of one transaction have in common, kept as bytes: with one row a transaction, three records have it.
+//! What follows from an origin, kept as bytes: with one row a transaction, three records have the same.
 
 use super::avro::AvroWriter;
 use super::envelope::{put_decimal, put_position};
@@ -6,7 +6,7 @@ use super::{Origin, Position};
 
 /// Made again for an origin that says something else.
 #[derive(Debug, Default)]
-pub(super) struct Common {
+pub(super) struct OriginBytes {
     /// Commit time, safe position and number.
     transaction: Option<(i64, Position, u64)>,
     read_time_ms: Option<i64>,
@@ -18,7 +18,7 @@ pub(super) struct Common {
     pub(super) read_time: Vec<u8>,
 }
 
-impl Common {
+impl OriginBytes {
     /// Follows `origin`. `source`: the field of that name, always the same one.
     #[inline]
     pub(super) fn follow(&mut self, origin: &Origin<'_>, source: &[u8]) {

@@ -4,7 +4,7 @@
 use std::{path::Path, process::Command, thread, time::Duration};
 
 use headwater_tests::{
-    harness::{Headwater, Options, Postgres, Version, installed, repository},
+    harness::{Headwater, Options, Postgres, Version, installed, postgres::PASSWORD, repository},
     wire::Wire,
 };
 use serde_json::{Value, json};
@@ -24,6 +24,9 @@ struct Feed {
     headwater: Headwater,
     _data: TempDir,
 }
+
+/// What the log says of a type that DTS cannot express.
+const FORMLESS: &str = "DTS has no form for this type";
 
 impl Feed {
     fn of(version: Version, schema: &str) -> Self {
@@ -117,20 +120,23 @@ fn branch(kind: &str, contents: Value) -> Value {
 }
 
 fn rows_arrive_as_the_demo_reads_them(version: Version) {
-    let mut feed = Feed::of(version, TYPES);
+    let labels = "CREATE TABLE labels (id int PRIMARY KEY, tags text[], more int[])";
+    let mut feed = Feed::of(version, &format!("{TYPES} {labels}"));
     feed.postgres.execute(
         "BEGIN; INSERT INTO kinds VALUES (1, -2, 348.00, 0.1, 'größe', repeat('x', 9000), true, '2024-02-29', \
          '04:05:06.5', '2024-02-29 12:34:56.789012', '2024-02-29 12:34:56+02', '04:05:06+05:30', '\\x00ff', \
          '{\"a\": 1}', '{\"b\": 2}', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{a,b}', 'NaN'); \
-         UPDATE kinds SET small = 3 WHERE id = 1; DELETE FROM kinds; COMMIT; TRUNCATE kinds;",
+         UPDATE kinds SET small = 3 WHERE id = 1; DELETE FROM kinds; COMMIT; TRUNCATE kinds; INSERT INTO labels VALUES (1, '{c}', NULL), (2, '{d}', '{5}');",
     );
-    let changes = feed.changes(8);
+    let changes = feed.changes(10);
     assert_eq!(
         operations(&changes),
         [
-            "BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT", "BEGIN", "DDL", "COMMIT"
+            "BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT", "BEGIN", "DDL", "INSERT", "INSERT",
+            "COMMIT"
         ]
     );
+    check_formless(&mut feed);
     let insert = &changes[1];
     assert_eq!(insert["objectName"], "shop.public.kinds");
     assert_eq!(
@@ -163,6 +169,25 @@ fn rows_arrive_as_the_demo_reads_them(version: Version) {
         "TRUNCATE TABLE \"public\".\"kinds\""
     );
     assert_eq!(changes[6]["objectName"], "shop");
+}
+
+/// Types without a form are told once each, whatever the number of tables, and their values are counted, as are those
+/// that their type's form cannot hold: `tags` and `odd` of four images, and three labels.
+fn check_formless(feed: &mut Feed) {
+    feed.headwater.wait_until("all are counted", |headwater| {
+        let metrics = headwater.get("/metrics").map(|answer| answer.body);
+        let line = "headwater_capture_shown_as_text_total{instance=\"shop\"} 11\n";
+        metrics.is_some_and(|metrics| metrics.contains(line))
+    });
+    let log = feed.headwater.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains(FORMLESS)).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    for type_name in ["text[]", "integer[]"] {
+        assert!(
+            told.iter().any(|line| line.contains(type_name)),
+            "{told:#?}"
+        );
+    }
 }
 
 fn check_values(insert: &Value) {
@@ -314,11 +339,12 @@ fn a_stream_added_to_a_running_instance_begins_at_the_next_transaction_and_survi
 #[test]
 fn a_table_without_full_old_rows_is_named_with_its_fix_and_marked_in_the_feed() {
     let mut feed = Feed::of(Version::V15, "CREATE TABLE t (id int PRIMARY KEY, n int);");
+    let fix = "ALTER TABLE \"public\".\"t\" REPLICA IDENTITY FULL";
     feed.headwater.wait_until("the note is there", |headwater| {
-        headwater
-            .log()
-            .contains("ALTER TABLE \"public\".\"t\" REPLICA IDENTITY FULL")
+        headwater.log().contains(fix)
     });
+    let found = check(&feed.postgres);
+    assert!(found.contains(fix) && found.contains("NONE"), "{found}");
     feed.postgres
         .execute("INSERT INTO t VALUES (1, 1); UPDATE t SET n = 2; DELETE FROM t;");
     let changes = feed.changes(5);
@@ -330,6 +356,26 @@ fn a_table_without_full_old_rows_is_named_with_its_fix_and_marked_in_the_feed() 
         let absent = column(&changes[index], "beforeImages", "n");
         assert!(absent.to_string().contains("NONE"), "{absent}");
     }
+
+    // What is printed mends it.
+    feed.postgres.execute(&format!(
+        "{fix}; INSERT INTO t VALUES (1, 3); UPDATE t SET n = 4;"
+    ));
+    let changes = feed.changes(9);
+    let old = column(&changes[7], "beforeImages", "n");
+    assert_eq!(old[1]["value"], "3");
+    let found = check(&feed.postgres);
+    assert!(!found.contains("REPLICA IDENTITY"), "{found}");
+}
+
+/// What `headwater check source` says of the database for this feed.
+fn check(postgres: &Postgres) -> String {
+    let url = postgres.url_of(&format!("postgres:{PASSWORD}"), "shop");
+    let arguments = ["check", "source", &url, "--feeds", "tables,dts"];
+    let mut checked = Headwater::spawn_arguments(&arguments);
+    let status = checked.wait(Duration::from_secs(30));
+    assert!(status.success(), "{status}: {}", checked.log());
+    checked.log()
 }
 
 /// The class that the SDK decodes with, on what the feed holds: 14 of the 15 fields, the rest ignored.

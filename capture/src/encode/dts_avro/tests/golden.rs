@@ -122,40 +122,42 @@ fn every_record_has_a_time_of_reading_and_is_never_filler() {
     }
 }
 
+/// Another one than [`ORIGIN`] in everything.
+const OTHER: Origin<'_> = Origin {
+    commit_time_ms: 1_700_000_001_999,
+    read_time_ms: 1_700_000_002_000,
+    position: Position::Lsn(0x1_0000_000A),
+    safe_position: Position::Lsn(0xF_FFFF_FFFF),
+    transaction: 4_294_967_295,
+    ..ORIGIN
+};
+
 /// Each part of the origin counts, also right behind a record with another one.
 #[test]
 fn a_record_says_where_it_comes_from_whatever_came_before_it() {
-    let other = Origin {
-        commit_time_ms: 1_700_000_001_999,
-        read_time_ms: 1_700_000_002_000,
-        position: Position::Lsn(0x1_0000_000A),
-        safe_position: Position::Lsn(0xF_FFFF_FFFF),
-        transaction: 4_294_967_295,
-        ..ORIGIN
-    };
     let origins = [
         ORIGIN,
         Origin {
-            commit_time_ms: other.commit_time_ms,
+            commit_time_ms: OTHER.commit_time_ms,
             ..ORIGIN
         },
         Origin {
-            read_time_ms: other.read_time_ms,
+            read_time_ms: OTHER.read_time_ms,
             ..ORIGIN
         },
         Origin {
-            position: other.position,
+            position: OTHER.position,
             ..ORIGIN
         },
         Origin {
-            safe_position: other.safe_position,
+            safe_position: OTHER.safe_position,
             ..ORIGIN
         },
         Origin {
-            transaction: other.transaction,
+            transaction: OTHER.transaction,
             ..ORIGIN
         },
-        other,
+        OTHER,
     ];
     let alone = |origin: &Origin<'_>, version| {
         let mut bytes = Vec::new();
@@ -182,6 +184,10 @@ fn a_record_says_where_it_comes_from_whatever_came_before_it() {
             assert_eq!(hex(&bytes), alone(second, "8.4"));
         }
     }
+}
+
+#[test]
+fn every_part_of_an_origin_stands_in_its_field() {
     let read = |origin| {
         let mut bytes = Vec::new();
         DtsAvro::new(Family::PostgreSql, "15.18", 0, 0).control(
@@ -191,7 +197,7 @@ fn a_record_says_where_it_comes_from_whatever_came_before_it() {
         );
         Decoded::of(&bytes)
     };
-    let read = read(other);
+    let read = read(OTHER);
     assert_eq!(read.long("sourceTimestamp"), 1_700_000_001);
     assert_eq!(read.long("bornTimestamp"), 1_700_000_001_999);
     assert_eq!(read.text("sourcePosition"), "1/A");

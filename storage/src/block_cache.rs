@@ -193,6 +193,16 @@ impl BlockCache {
         self.logs.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The piece, if it is here.
+    pub(crate) fn peek(&self, key: PieceKey) -> Option<Arc<Piece>> {
+        let state = self.lock();
+        let Some(Slot::Ready(piece)) = state.pieces.get(&key) else {
+            return None;
+        };
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(piece))
+    }
+
     /// The piece, loaded by `load` if it is not here. Blocks while somebody else loads it.
     pub(crate) fn get<E>(
         &self,

@@ -88,6 +88,11 @@ pub trait SegmentFile: fmt::Debug + Send + Sync {
     /// meanwhile. Only a hint.
     fn will_need(&self, _position: u64, _length: u64) {}
 
+    /// Whether the byte at `position` is in memory, so that a read there does not wait for a disk. Does not wait itself.
+    fn is_in_memory(&self, _position: u64) -> bool {
+        false
+    }
+
     /// Gives `socket` up to `length` bytes from `position` on, as many as it takes now. 0: the file ends there. A real file
     /// does it without a copy through this process.
     ///

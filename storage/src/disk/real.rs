@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, IoSlice},
+    io::{self, IoSlice, IoSliceMut},
     num::NonZeroU64,
     os::{
         fd::BorrowedFd,
@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::Advice;
+use rustix::{fs::Advice, io::ReadWriteFlags};
 
 use super::{SegmentFile, SegmentStore};
 
@@ -218,6 +218,13 @@ impl SegmentFile for RealFile {
         let hint = rustix::fs::fadvise(&self.file, position, length, Advice::WillNeed);
         // What is not fetched ahead is read when it is wanted.
         hint.unwrap_or(());
+    }
+
+    fn is_in_memory(&self, position: u64) -> bool {
+        let byte = &mut [0];
+        let mut into = [IoSliceMut::new(byte)];
+        let read = rustix::io::preadv2(&self.file, &mut into, position, ReadWriteFlags::NOWAIT);
+        read.is_ok_and(|read| read == 1)
     }
 
     fn send(&self, position: u64, length: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {

@@ -78,6 +78,14 @@ impl Files {
         Ok(handle)
     }
 
+    /// [`Files::get`], if it is open already.
+    pub(super) fn open(&self, number: u64, form: Form) -> Option<Handle> {
+        let state = self.lock();
+        let known = |entry: &&(u64, Form, Handle)| entry.0 == number && entry.1 == form;
+        let found = state.open.iter().rev().find(known);
+        found.map(|(.., handle)| Arc::clone(handle))
+    }
+
     /// From now on nobody opens journal file `number` any more. Gives what tells whether readers still have it.
     pub(super) fn retire(&self, number: u64) -> Vec<Weak<dyn SegmentFile>> {
         let mut state = self.lock();

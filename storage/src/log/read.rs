@@ -76,6 +76,16 @@ impl Want {
             may_send,
         }
     }
+
+    /// What is wanted behind `part`.
+    fn behind(self, part: &Part) -> Self {
+        Self {
+            offset: part.next,
+            bytes_max: self.bytes_max.saturating_sub(part.bytes),
+            is_first: false,
+            ..self
+        }
+    }
 }
 
 /// What one file gave.
@@ -176,6 +186,41 @@ impl Log {
         Ok(read)
     }
 
+    /// As [`Log::read_to_send`], where that takes no disk and nothing is to be verified: only of sealed segments. `None`: ask
+    /// that, off the runtime.
+    #[must_use]
+    pub fn send_at_once(
+        &self,
+        topic: TopicNumber,
+        offset: i64,
+        bytes_max: usize,
+    ) -> Option<Vec<Batches>> {
+        let mut pieces = Vec::new();
+        let mut want = Want::first(offset, bytes_max, true);
+        loop {
+            let part = self.run_at_once(topic, want)?;
+            want = want.behind(&part);
+            pieces.extend(part.pieces);
+            if part.is_full || want.bytes_max == 0 || self.is_in_ring(topic, want.offset) {
+                break;
+            }
+        }
+        let is_ready = |batches: &Batches| match batches {
+            Batches::Memory(_) => true,
+            Batches::File(range) => range.is_warm(0..range.size().min(WARMED_BYTES)),
+        };
+        pieces.iter().all(is_ready).then_some(pieces)
+    }
+
+    fn run_at_once(&self, topic: TopicNumber, want: Want) -> Option<Part> {
+        let read = self.read_visible().locate(topic, want.offset).ok()?;
+        let Place::Sealed(run) = read.place else {
+            return None;
+        };
+        let handle = self.files.open(read.file, Form::Sealed)?;
+        RunReader::new(self, &read, run, &handle).at_once(want)
+    }
+
     fn read_wanted(&self, topic: TopicNumber, want: Want) -> Result<Vec<Batches>, ReadError> {
         match self.read_ring(topic, want.offset, want.bytes_max) {
             RingRead::Batches(batches) => Ok(batches.into_iter().map(Batches::Memory).collect()),
@@ -207,13 +252,8 @@ impl Log {
                 Err(_) if !want.is_first => return Ok(pieces),
                 part => part?,
             };
+            want = want.behind(&part);
             pieces.extend(part.pieces);
-            want = Want {
-                offset: part.next,
-                bytes_max: want.bytes_max.saturating_sub(part.bytes),
-                is_first: false,
-                ..want
-            };
             if part.is_full || want.bytes_max == 0 || self.is_in_ring(topic, want.offset) {
                 return Ok(pieces);
             }

@@ -5,6 +5,7 @@
 //! that they were right is remembered. A piece that is given out is a slice of the cache's memory.
 
 use std::{
+    convert::Infallible,
     ops::Range,
     sync::{Arc, PoisonError},
 };
@@ -93,25 +94,65 @@ impl<'a> RunReader<'a> {
         let Some(Piece::Batches(batches)) = piece.as_deref() else {
             return self.bad(part, entry.end_offset());
         };
-        let taken = take(batches, want, part);
-        if taken.range.is_empty() && !taken.is_full {
-            return self.bad(part, entry.end_offset());
+        if self.place_batches(entry, batches, want, part) {
+            return Ok(());
         }
-        part.is_full = taken.is_full;
-        if !taken.range.is_empty() {
-            let place = (self.read.file, entry.position + taken.range.start as u64);
-            let range = FileRange::new(self.file, place, taken.range.len());
-            part.bytes += range.size();
-            part.next = taken.next;
-            let extended = match part.pieces.last_mut() {
-                Some(Batches::File(before)) => before.extend(&range),
-                _ => false,
+        self.bad(part, entry.end_offset())
+    }
+
+    /// [`RunReader::read`] where everything that it needs is in the cache, and what it gives was verified.
+    pub(super) fn at_once(&self, want: Want) -> Option<Part> {
+        let cache = &self.log.cache;
+        let index = cache.peek(self.key(self.place.index))?;
+        let Piece::Index(entries) = index.as_ref() else {
+            return None;
+        };
+        let mut part = Part {
+            next: want.offset,
+            ..Part::default()
+        };
+        while part.next < self.read.end_offset && !part.is_full {
+            let Found::Block(entry) = self.find(entries, part.next) else {
+                return None;
             };
-            if !extended {
-                part.pieces.push(Batches::File(range));
+            let rows = cache.peek(self.key(entry.rows))?;
+            let Piece::Batches(batches) = rows.as_ref() else {
+                return None;
+            };
+            let is_placed =
+                self.may_send(&entry, want) && self.place_batches(&entry, batches, want, &mut part);
+            if !is_placed {
+                return None;
             }
         }
-        Ok(())
+        Some(part)
+    }
+
+    /// `false` where the batches end before the entry says.
+    fn place_batches(
+        &self,
+        entry: &BlockEntry,
+        batches: &[CachedBatch],
+        want: Want,
+        part: &mut Part,
+    ) -> bool {
+        let taken = take(batches, want, part);
+        part.is_full = taken.is_full;
+        if taken.range.is_empty() {
+            return taken.is_full;
+        }
+        let place = (self.read.file, entry.position + taken.range.start as u64);
+        let range = FileRange::new(self.file, place, taken.range.len());
+        part.bytes += range.size();
+        part.next = taken.next;
+        let extended = match part.pieces.last_mut() {
+            Some(Batches::File(before)) => before.extend(&range),
+            _ => false,
+        };
+        if !extended {
+            part.pieces.push(Batches::File(range));
+        }
+        true
     }
 
     /// What the block has from `part.next` on, as far as it fits.
@@ -242,6 +283,12 @@ impl<'a> RunReader<'a> {
         found(loaded)
     }
 
+    /// Who reads the block next is given places in it.
+    fn keep_batches(&self, entry: &BlockEntry, batches: &[CachedBatch]) {
+        let keep = |_: &_| Ok::<_, Infallible>(Piece::Batches(batches.to_vec()));
+        let Ok(_kept) = self.log.cache.get(self.key(entry.rows), keep);
+    }
+
     /// The block; `None` if its rows are damaged.
     fn block(&self, key: PieceKey, entry: &BlockEntry) -> Result<Option<Arc<Piece>>, ReadError> {
         let loaded = self.log.cache.get(key, |buffers| {
@@ -253,6 +300,7 @@ impl<'a> RunReader<'a> {
             let block = block.map_err(|error| Some(self.read.failed(error)))?;
             if verify && block.batches.iter().all(|batch| batch.whole) {
                 self.log.remember_verified(key);
+                self.keep_batches(entry, &block.batches);
             }
             Ok(Piece::Block(block))
         });

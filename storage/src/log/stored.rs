@@ -100,11 +100,23 @@ impl FileRange {
         let from = self.position + range.start as u64;
         self.handle.will_need(from, range.len() as u64);
         // The hint does not wait. A byte here and there does, for all that was asked for before it.
-        let last = range.len().checked_sub(1);
-        for at in (0..range.len()).step_by(TOUCH_BYTES).chain(last) {
+        for position in self.touched(range) {
             // What cannot be read is noticed when it is sent.
-            let _read = self.handle.read_at(from + at as u64, &mut [0]);
+            let _read = self.handle.read_at(position, &mut [0]);
         }
+    }
+
+    /// Whether the system has `range` (of this stretch) in memory, as far as a byte here and there tells. Does not wait.
+    pub(super) fn is_warm(&self, range: Range<usize>) -> bool {
+        self.touched(range)
+            .all(|position| self.handle.is_in_memory(position))
+    }
+
+    fn touched(&self, range: Range<usize>) -> impl Iterator<Item = u64> {
+        let from = self.position + range.start as u64;
+        let last = range.len().checked_sub(1);
+        let places = (0..range.len()).step_by(TOUCH_BYTES).chain(last);
+        places.map(move |at| from + at as u64)
     }
 }
 

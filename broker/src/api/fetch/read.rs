@@ -102,7 +102,7 @@ fn check_range(partition: &Partition, offset: i64) -> Result<(), Refusal> {
     }
 }
 
-/// From the ring on this thread; files are read off the runtime.
+/// On this thread from the ring, and places in files that are in memory; files are read off the runtime.
 async fn batches(
     partition: &Partition,
     offset: i64,
@@ -116,6 +116,13 @@ async fn batches(
         RingRead::OutOfRange { .. } => return Err(Refusal::OffsetOutOfRange),
         RingRead::UnknownTopic => return Err(Refusal::UnknownTopicOrPartition),
         RingRead::NotInRing => {}
+    }
+    if sends_files
+        && let Some(batches) = partition
+            .log
+            .send_at_once(partition.topic, offset, bytes_max)
+    {
+        return Ok(batches);
     }
     let (log, topic) = (Arc::clone(&partition.log), partition.topic);
     let read = move || {

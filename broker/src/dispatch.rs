@@ -38,6 +38,17 @@ pub(crate) struct Answer {
     pub(crate) files: Vec<FilePart>,
 }
 
+impl Answer {
+    /// All of it is in memory, and counts as nothing.
+    fn of(response: Option<Response>) -> Self {
+        Self {
+            response,
+            held: None,
+            files: Vec::new(),
+        }
+    }
+}
+
 /// Answers one request.
 pub(crate) async fn dispatch(
     shared: &Shared,
@@ -109,11 +120,7 @@ pub(crate) async fn dispatch(
             Response::DescribeCluster(api::describe_cluster::handle(ctx, &request))
         }
     };
-    Answer {
-        response: Some(response),
-        held: None,
-        files: Vec::new(),
-    }
+    Answer::of(Some(response))
 }
 
 async fn fetch(ctx: &Context<'_>, request: FetchRequest) -> Answer {
@@ -135,9 +142,10 @@ fn describe_configs(ctx: &Context<'_>, request: DescribeConfigsRequest) -> Answe
 }
 
 fn refuse_all(ctx: &Context<'_>, request: Request, reason: Reason) -> Answer {
-    Answer {
-        response: refuse(request, ctx.version, reason.refusal.error(), reason.message),
-        held: None,
-        files: Vec::new(),
-    }
+    Answer::of(refuse(
+        request,
+        ctx.version,
+        reason.refusal.error(),
+        reason.message,
+    ))
 }

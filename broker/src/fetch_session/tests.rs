@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use headwater_protocol::response::Piece;
 use kafka_protocol::messages::fetch_request::{FetchPartition as Wire, FetchTopic, ForgottenTopic};
 
 use super::*;

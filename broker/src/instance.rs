@@ -262,7 +262,7 @@ pub(crate) fn start(
     let registrar = Registrar::new(number, feeds);
     let mut writer = Writer::new(
         config.name.clone(),
-        (journal, config.retention.bytes),
+        journal,
         (source, received, standstill),
         (registrar, config.feeds),
         surroundings,

@@ -113,7 +113,6 @@ pub struct Campaign {
     pub postgres: Postgres,
     /// The broker.
     pub headwater: Headwater,
-    options: Options,
     session: Session,
     /// Rows of small transactions and around large ones so far.
     small: u64,
@@ -136,7 +135,6 @@ impl Campaign {
         Self {
             shape,
             headwater: Headwater::start(&options),
-            options,
             session: postgres.session(),
             postgres,
             small: 0,
@@ -244,15 +242,6 @@ impl Campaign {
             }
         }
         self.headwater.metric(APPENDED).unwrap_or(0)
-    }
-
-    /// Stops headwater and starts it with other lines under `[[instance]]`.
-    pub fn reconfigure(&mut self, instance: &str) {
-        assert!(self.headwater.stop().success(), "{}", self.headwater.log());
-        if let Some(configured) = &mut self.options.configured {
-            instance.clone_into(&mut configured.instance);
-        }
-        self.headwater = Headwater::start(&self.options);
     }
 
     fn written(&self) -> Ends {

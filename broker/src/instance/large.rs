@@ -4,7 +4,6 @@
 //!
 //! | the open transaction | meanwhile | so |
 //! |---|---|---|
-//! | is over what the log of the instance may hold | - | too large, at once |
 //! | is more than a file, and without it there would be space | the disk is full, and retention has deleted nothing for [`SPACE_PATIENCE`] | too large |
 //! | is anything else | the disk is full | waits in `disk_full`: somebody else has the space |
 //!
@@ -17,32 +16,20 @@ use headwater_capture::{OpenPlace, postgres::SourceState};
 
 use crate::limits::SPACE_PATIENCE;
 
-/// What a transaction does not fit.
+/// A transaction does not fit the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TooLarge {
-    /// Not what the log may hold (`retention.size`).
-    Log,
-    /// Not the disk: without it so many bytes are free.
-    Disk { free: u64 },
+pub(super) struct TooLarge {
+    /// Bytes that are free without it.
+    pub(super) free: u64,
 }
 
-/// The bounds of one instance's log, bytes.
+/// What a transaction is measured by, bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
-    /// `retention.size`.
-    pub(super) log: u64,
     /// Of a file.
     pub(super) file: u64,
     /// Free bytes from which on capture goes on behind a full disk.
     pub(super) free: u64,
-}
-
-impl Room {
-    /// The most that one transaction may take. The files in which it begins and ends count whole, and retention must not
-    /// delete its beginning as soon as it is visible.
-    pub(super) fn transaction_max(&self) -> u64 {
-        self.log.saturating_sub(self.file.saturating_mul(2))
-    }
 }
 
 /// One look at a transaction that waits for space, bytes.
@@ -76,7 +63,7 @@ impl Patience {
         match self.since {
             Some((since, log)) if seen.log >= log => {
                 let is_over = now.saturating_sub(since) >= SPACE_PATIENCE;
-                is_over.then_some(TooLarge::Disk { free })
+                is_over.then_some(TooLarge { free })
             }
             None | Some(_) => {
                 self.since = Some((now, seen.log));
@@ -123,22 +110,18 @@ fn goes_on_at(free: u64) -> u64 {
 }
 
 /// The standstill of a transaction that is too large.
-pub(super) fn standstill(why: TooLarge, room: &Room, told: &Told<'_>, now_ms: i64) -> Standstill {
-    let goes_on_at = match why {
-        TooLarge::Disk { free } if !told.is_temporary => Some(goes_on_at(free)),
-        TooLarge::Disk { .. } | TooLarge::Log => None,
-    };
+pub(super) fn standstill(why: TooLarge, told: &Told<'_>, now_ms: i64) -> Standstill {
     Standstill {
         state: SourceState::TransactionTooLarge {
-            reason: reason(why, room, told),
+            reason: reason(why, told),
             fix: fix(why, told),
         },
         since_ms: now_ms,
-        goes_on_at,
+        goes_on_at: (!told.is_temporary).then_some(goes_on_at(why.free)),
     }
 }
 
-fn reason(why: TooLarge, room: &Room, told: &Told<'_>) -> String {
+fn reason(why: TooLarge, told: &Told<'_>) -> String {
     let at = told.place.map_or_else(String::new, |place| {
         format!(" that commits at {}", place.commits_at)
     });
@@ -146,18 +129,10 @@ fn reason(why: TooLarge, room: &Room, told: &Told<'_>) -> String {
         format!(", most of it in topic {topic}")
     });
     let (bytes, records) = (mib(told.bytes), told.records);
-    let bound = match why {
-        TooLarge::Log => {
-            let max = mib(room.transaction_max());
-            format!("retention.size lets one take {max} MiB (all but two files)")
-        }
-        TooLarge::Disk { free } => {
-            let free = mib(free);
-            format!("the disk of the data directory has {free} MiB for it, older records deleted")
-        }
-    };
+    let free = mib(why.free);
     format!(
-        "the transaction{at} does not fit: {bytes} MiB and {records} records of it have come{topic}, and {bound}; nothing of \
+        "the transaction{at} does not fit: {bytes} MiB and {records} records of it have come{topic}, and the disk of the data \
+         directory has {free} MiB for it, older records deleted; nothing of \
          it is kept or visible, the source keeps it, and what was committed before it can be read"
     )
 }
@@ -168,22 +143,16 @@ fn fix(why: TooLarge, told: &Told<'_>) -> String {
         return "start again with more room, and with --data DIR for a slot that outlives it"
             .to_owned();
     }
-    let mend = match why {
-        TooLarge::Log => format!("raise retention.size of instance {name} and start again"),
-        TooLarge::Disk { free } => {
-            let wanted = mib(goes_on_at(free));
-            format!(
-                "make room there, then headwater instance resume {name} (with {wanted} MiB free it goes on by itself)"
-            )
-        }
-    };
+    let wanted = mib(goes_on_at(why.free));
     let without = told.place.map_or_else(String::new, |place| {
         let behind = &place.behind;
         format!(
             "; to go on without that transaction: headwater instance resync {name} --from {behind} --force"
         )
     });
-    format!("{mend}{without}")
+    format!(
+        "make room there, then headwater instance resume {name} (with {wanted} MiB free it goes on by itself){without}"
+    )
 }
 
 fn mib(bytes: u64) -> u64 {

@@ -23,7 +23,7 @@ use tracing::{debug, info};
 use super::{
     SOURCE, Surroundings,
     farewell::Farewell,
-    large::{Patience, Room, Standstill, TooLarge},
+    large::{Patience, Room, Standstill},
     order::Order,
     registrar::Registrar,
     source::InstanceSource,
@@ -88,14 +88,13 @@ impl Writer {
     /// `log_bytes`: what the log may hold.
     pub(super) fn new(
         instance: String,
-        (journal, log_bytes): (Journal, u64),
+        journal: Journal,
         (source, orders, standstill): Wires,
         (registrar, feeds): (Registrar, Vec<FeedConfig>),
         surroundings: Surroundings,
     ) -> Self {
         let stop = surroundings.space_stop;
         let room = Room {
-            log: log_bytes,
             file: journal.file_bytes(),
             free: stop.saturating_add(stop / 4),
         };
@@ -248,7 +247,6 @@ impl Writer {
 
     fn append(&mut self, group: TransactionGroup, runtime: &Handle) -> Result<Taken, StorageError> {
         let clock = self.surroundings.clock;
-        let is_part = group.commit.is_none() || self.journal.open_size().bytes > 0;
         self.place = group.open.or(self.place.take());
         for table in group.batches {
             let topic = self
@@ -267,10 +265,6 @@ impl Writer {
                 max_timestamp: built.max_timestamp,
             };
             let length = batch.bytes.len();
-            if is_part && self.exceeds_log(length) {
-                self.stand_still(TooLarge::Log, runtime)?;
-                return Ok(Taken::Done);
-            }
             let ready = |journal: &mut Journal| journal.ready_to_append(length);
             if let Some(taken) = self.until_ready(runtime, length, ready)? {
                 return Ok(taken);

@@ -112,11 +112,6 @@ impl Writer {
         self.patience.look(&self.room, seen, now)
     }
 
-    /// Whether the log may not hold the open transaction with `bytes` more.
-    pub(super) fn exceeds_log(&self, bytes: usize) -> bool {
-        self.journal.open_size().bytes + bytes as u64 > self.room.transaction_max()
-    }
-
     /// Takes the open transaction back and asks for nothing more, until somebody lets it go on.
     pub(super) fn stand_still(
         &mut self,
@@ -135,7 +130,7 @@ impl Writer {
             is_temporary: self.source.is_temporary(),
         };
         let now = self.surroundings.clock.wall_ms();
-        let stands = standstill(why, &self.room, &told, now);
+        let stands = standstill(why, &told, now);
         let state = stands.state.clone();
         self.standstill.send_replace(Some(stands));
         self.source_ended = true;

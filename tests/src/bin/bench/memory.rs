@@ -4,25 +4,19 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::database::Database;
-use super::headwater::{Configured, Headwater, Launch};
+use super::headwater::{Headwater, Launch};
 use super::report::{Cell, Section};
 use super::{Failure, Settings, workload};
 
 const COLUMNS: &[&str] = &["when", "resident MB", "peak MB", "hold MB"];
 const INSTANCE: &str = "memory";
 
-/// The log of `dev` does not take a transaction of this size.
-const RETENTION: &str = "[instance.retention]\nsize = \"64GiB\"";
-
 pub(crate) fn run(settings: &Settings) -> Result<Section, Failure> {
     let database = Database::start()?;
     let data = tempfile::tempdir()?;
     let mut sql = database.connect()?;
     workload::create_table(&mut sql)?;
-    let launch = Launch::new(&database, INSTANCE, data.path()).configured(Configured {
-        instance: RETENTION.to_owned(),
-        ..Configured::default()
-    });
+    let launch = Launch::new(&database, INSTANCE, data.path());
     let mut headwater = launch.spawn()?;
     headwater.connect()?;
 

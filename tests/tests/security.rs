@@ -226,18 +226,24 @@ fn stock_clients_read_by_tls_without_a_login_where_none_is_wanted() {
 
 #[test]
 fn stock_clients_say_that_user_name_or_password_are_wrong() {
-    for client in [Client::Kcat, Client::Java] {
-        for mechanism in MECHANISMS {
-            // A new one each time: the delays of failed logins from one address add up.
-            let secured = Secured::start();
-            let [sasl, _, _] = secured.listeners();
-            for user in [USER, "team-nothing"] {
-                let login = Login::by(mechanism, user, "Wrong-2024");
-                let said = client.try_list(&sasl, &login).expect_err("it may not");
-                let told = said.contains("wrong user name or password");
-                assert!(told, "{client:?} {mechanism} {user}: {said}");
+    // Each client tries for many seconds before it gives up.
+    std::thread::scope(|scope| {
+        for client in [Client::Kcat, Client::Java] {
+            for mechanism in MECHANISMS {
+                scope.spawn(move || is_told_what_is_wrong(client, mechanism));
             }
         }
+    });
+}
+
+fn is_told_what_is_wrong(client: Client, mechanism: &'static str) {
+    let secured = Secured::start();
+    let [sasl, _, _] = secured.listeners();
+    for user in [USER, "team-nothing"] {
+        let login = Login::by(mechanism, user, "Wrong-2024");
+        let said = client.try_list(&sasl, &login).expect_err("it may not");
+        let told = said.contains("wrong user name or password");
+        assert!(told, "{client:?} {mechanism} {user}: {said}");
     }
 }
 

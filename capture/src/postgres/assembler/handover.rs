@@ -187,7 +187,7 @@ impl Assembler {
         self.handover.tables.extend(open_tables);
         let open = self.open_lsn().map(|commit_lsn| OpenPlace {
             commits_at: Lsn(commit_lsn).to_string(),
-            behind: Lsn(commit_lsn + 1).to_string(),
+            behind: Lsn(commit_lsn.saturating_add(1)).to_string(),
         });
         self.handover.take_tables().unwrap_or_else(|| {
             let keep_bytes = self.handover.limits.large_transaction_bytes / 2;

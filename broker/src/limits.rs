@@ -74,6 +74,10 @@ pub const WRITE_BYTES_MAX: usize = 2 << 20;
 /// Slices given to the socket by one call (Linux takes at most 1,024).
 pub const WRITE_SLICES_MAX: usize = 512;
 
+/// A file's bytes that a client did not take for this long may have left the system's memory: they are read again off the
+/// runtime before more is sent.
+pub const COOLS_AFTER: Duration = Duration::from_secs(1);
+
 /// A response of which the client took nothing for this long, or a request of which nothing more came, closes
 /// the connection.
 pub const PROGRESS_DEADLINE: Duration = Duration::from_secs(30);

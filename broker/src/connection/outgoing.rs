@@ -1,7 +1,7 @@
 //! The writing half: one response as a list of pieces, in one vectored write if the socket takes it, and what is in files
 //! straight from there.
 
-use std::{collections::VecDeque, io, io::IoSlice, time::Duration};
+use std::{collections::VecDeque, io, io::IoSlice};
 
 use bytes::{Buf, Bytes};
 use headwater_protocol::response::Piece;
@@ -16,11 +16,8 @@ use crate::{
     api::fetch::FilePart,
     budget::Share,
     context::Shared,
-    limits::{REQUEST_BYTES_FREE, WRITE_BYTES_MAX, WRITE_SLICES_MAX},
+    limits::{COOLS_AFTER, REQUEST_BYTES_FREE, WRITE_BYTES_MAX, WRITE_SLICES_MAX},
 };
-
-/// A file's bytes that were not taken for so long may have left the memory.
-const COOLS_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Outgoing {

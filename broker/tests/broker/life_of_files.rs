@@ -8,7 +8,8 @@ use headwater::{
 };
 use headwater_capture::Captured;
 use headwater_protocol::batch::records;
-use headwater_storage::{LogStats, check};
+use headwater_storage::{LogStats, WARMED_BYTES, check};
+use kafka_protocol::messages::FetchRequest;
 use tempfile::TempDir;
 
 use crate::{
@@ -187,6 +188,41 @@ async fn files_are_sealed_while_the_source_says_things_that_commit_nothing() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// The first reading of a segment verifies it, those behind it are sent from its file: more of it than is read ahead for a
+/// socket at once, and to a client that takes nothing for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_from_a_segment_is_what_was_verified() {
+    let mut settings = small();
+    if let Some(storage) = &mut settings.storage {
+        storage.file_bytes = 10 << 20;
+    }
+    let mut harness = Harness::start_with(settings).await;
+    for number in 0..240_i64 {
+        let mut value = value(ORDERS, number);
+        value.resize(300_000, number.to_le_bytes()[0]);
+        harness
+            .commit(&[(ORDERS_KEY, vec![(time(number), value)])])
+            .await;
+    }
+    until_sealed(&harness).await;
+    let mut client = harness.client().await;
+    let fetch = || Fetch {
+        partition_bytes_max: 9 << 20,
+        ..Fetch::of(ORDERS, 1)
+    };
+    let verified = client.fetch(fetch()).await.records.unwrap();
+    assert!(verified.len() > 2 * WARMED_BYTES, "{}", verified.len());
+    for round in 0..3 {
+        let sent = client.fetch(fetch()).await.records.unwrap();
+        assert!(sent == verified, "round {round}");
+    }
+    client.send(&fetch().request(), 11).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let response = client.receive::<FetchRequest>(11).await;
+    let sent = response.responses[0].partitions[0].records.as_ref();
+    assert!(sent == Some(&verified), "to a slow client");
 }
 
 #[tokio::test(flavor = "multi_thread")]

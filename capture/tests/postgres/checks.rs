@@ -29,11 +29,12 @@ fn has(found: &[Finding], severity: Severity, about: &str, words: &[&str]) {
 #[tokio::test]
 async fn a_check_names_settings_and_tables_and_leaves_the_server_as_it_was() {
     let settings = [
-        "max_slot_wal_keep_size=64MB",
         "wal_sender_timeout=1s",
         "max_replication_slots=1",
+        "max_slot_wal_keep_size=64MB",
     ];
-    let server = Server::start(&settings).await;
+    let has_keep_size = Version::Usual.major() >= 13;
+    let server = Server::start(&settings[..if has_keep_size { 3 } else { 2 }]).await;
     server.sql(ORDERS).await;
     server
         .sql("CREATE TABLE log (line text); CREATE UNLOGGED TABLE cache (id int PRIMARY KEY)")
@@ -44,7 +45,12 @@ async fn a_check_names_settings_and_tables_and_leaves_the_server_as_it_was() {
     let config = config(server.url("postgres"));
     let found = found(&config).await;
     let warning = Severity::Warning;
-    has(&found, warning, "max_slot_wal_keep_size", &["64.0 MB"]);
+    if has_keep_size {
+        has(&found, warning, "max_slot_wal_keep_size", &["64.0 MB"]);
+    } else {
+        let missing = ["max_slot_wal_keep_size (13)", "TRUNCATE in the stream"];
+        has(&found, warning, "version", &missing);
+    }
     has(&found, warning, "wal_sender_timeout", &["1000 ms"]);
     has(&found, warning, "table", &["public.log", "no primary key"]);
     has(&found, warning, "unlogged", &["public.cache"]);
@@ -139,6 +145,9 @@ async fn a_failover_slot_is_made_where_the_server_has_them_and_refused_elsewhere
     assert_eq!(failover.as_deref(), Some("t"));
     reader.stop().await;
 
+    if Version::Usual.major() >= 17 {
+        return;
+    }
     let old = Server::start(&[]).await;
     let mut wants = config(old.url("postgres"));
     wants.failover_slot = true;
@@ -160,9 +169,13 @@ async fn a_failover_slot_is_made_where_the_server_has_them_and_refused_elsewhere
 
 #[tokio::test]
 async fn log_that_the_source_holds_is_warned_of_before_the_slot_is_lost_and_the_warning_ends() {
-    let server = Server::start(&["max_slot_wal_keep_size=128MB"]).await;
+    // Without a limit of the server's it is warned of at what the configuration says.
+    let has_limit = Version::Usual.major() >= 13;
+    let limit = has_limit.then_some("max_slot_wal_keep_size=128MB");
+    let server = Server::start(limit.as_slice()).await;
     server.sql(ORDERS).await;
     let mut watching = config(server.url("postgres"));
+    watching.wal_warn_bytes = 64 << 20;
     watching.limits.idle_position_interval = Duration::from_millis(200);
     let mut reader = Reader::running(watching).await;
     // A transaction with an id holds the slot's restart_lsn.
@@ -234,9 +247,11 @@ async fn heartbeats_move_the_slot_of_an_idle_database_and_are_no_records() {
             })
             .await;
     }
+    // Older servers do not send them: that the slot moves is all there is to see.
+    let sent = if server.major() >= 14 { 2 } else { 0 };
     reader
         .until("heartbeats", |reader| {
-            reader.status().counters.messages_skipped >= 2
+            reader.status().counters.messages_skipped >= sent
         })
         .await;
     assert!(reader.changes.is_empty(), "{:?}", reader.changes);

@@ -17,8 +17,8 @@ use headwater_capture::encode::{DebeziumOptions, FeedFormat, Preset, cleaned_nam
 use serde_json::{Map, Number, Value, json};
 
 use crate::reader::{Raw, Reader, config};
-use crate::server::{Server, query};
-use transactions::{blank_transaction, check_transactions};
+use crate::server::{Server, Version, query};
+use transactions::{blank_transaction, check_transactions, remove_empty};
 
 /// A record without what changes from run to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -251,7 +251,11 @@ async fn debezium_schemas_and_truncates_are_those_of_the_connector() {
     compare(ours, recorded("schemas.tsv"));
 }
 
-fn compare(ours: Topics, theirs: Topics) {
+fn compare(mut ours: Topics, mut theirs: Topics) {
+    if Version::Usual.major() < 15 {
+        remove_empty(&mut ours);
+        remove_empty(&mut theirs);
+    }
     let names = |topics: &Topics| topics.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&ours), names(&theirs));
     for (topic, expected) in theirs {

@@ -58,7 +58,7 @@ async fn a_promoted_standby_that_has_the_slot_is_followed_without_loss_or_repeti
     }
     let port = primary.port;
     primary.crash();
-    standby.sql("SELECT pg_promote()").await;
+    standby.promote();
     standby.stop_fast();
     standby.port = port;
     standby.start_again().await;
@@ -113,7 +113,7 @@ async fn a_promoted_standby_that_lacks_the_slot_or_rows_needs_a_resync_which_wor
             reader.state() == "reconnecting" && reader.told().contains("is a standby")
         })
         .await;
-    standby.sql("SELECT pg_promote()").await;
+    standby.promote();
     reader.end().await;
     assert_eq!(reader.state(), "needs_resync");
     let told = reader.told();

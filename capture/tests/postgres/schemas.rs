@@ -329,7 +329,7 @@ async fn partitions_attached_and_detached_while_running_are_followed_by_leaf_and
     let mut by_leaf = keeping_all(Reader::running(config(server.url("postgres"))).await);
     let mut rooted = config(server.url("postgres"));
     (rooted.slot, rooted.publication) = ("by_root".into(), "by_root".into());
-    let mut by_root = keeping_all(Reader::running(rooted).await);
+    let mut by_root = keeping_all(Reader::running(rooted.clone()).await);
     server
         .sql("CREATE TABLE m_2 (id int, day date, PRIMARY KEY (id, day))")
         .await;
@@ -347,6 +347,11 @@ async fn partitions_attached_and_detached_while_running_are_followed_by_leaf_and
     assert_eq!(seen(&by_leaf, Some("m_1")), first);
     let second = expected("m_2", &[("c", 1), ("c", 3), ("c", 2), ("u", 5)]);
     assert_eq!(seen(&by_leaf, Some("m_2")), second);
+    if server.major() < 15 {
+        // Where a table that was read before is attached or detached, older servers go on as before until the next
+        // connection, which is what `rows_not_yet_read` has.
+        return;
+    }
     by_root
         .until("all by root", |reader| reader.changes.len() >= 5)
         .await;

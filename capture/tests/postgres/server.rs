@@ -33,6 +33,17 @@ pub(crate) enum Version {
     V18,
 }
 
+impl Version {
+    /// 15 of 15.18.
+    pub(crate) fn major(self) -> u32 {
+        let told = run(program(self, "postgres").arg("--version")).stdout;
+        let told = String::from_utf8(told).unwrap();
+        let number = told.split_whitespace().nth(2);
+        let major = number.and_then(|number| number.split('.').next()?.parse().ok());
+        major.unwrap_or_else(|| panic!("which version is {told:?}"))
+    }
+}
+
 pub(crate) struct Server {
     version: Version,
     directory: TempDir,
@@ -73,18 +84,40 @@ impl Server {
         let mut standby = Self::beside(primary.version, settings);
         let from = primary.data();
         run(Command::new("cp").arg("-a").arg(from).arg(standby.data()));
-        let signal = standby.data().join("standby.signal");
-        fs::write(&signal, "").unwrap();
-        hand_over(&signal);
         primary.start_again().await;
-        let port = primary.port;
-        standby.settings.extend([
-            format!("primary_conninfo=host=127.0.0.1 port={port} user=postgres dbname=postgres"),
-            "primary_slot_name=standby".to_owned(),
-            "hot_standby_feedback=on".to_owned(),
-        ]);
+        standby.follow(primary.port);
         standby.start_again().await;
         standby
+    }
+
+    fn follow(&mut self, port: u16) {
+        let primary = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
+        self.set("hot_standby_feedback=on");
+        let (file, text) = if self.major() < 12 {
+            let text = format!(
+                "standby_mode = on\nprimary_conninfo = '{primary}'\nprimary_slot_name = standby\n"
+            );
+            ("recovery.conf", text)
+        } else {
+            self.set(&format!("primary_conninfo={primary}"));
+            self.set("primary_slot_name=standby");
+            ("standby.signal", String::new())
+        };
+        let file = self.data().join(file);
+        fs::write(&file, text).unwrap();
+        hand_over(&file);
+    }
+
+    /// Makes a primary of a standby. Returns when it is one.
+    pub(crate) fn promote(&self) {
+        let mut promote = program(self.version, "pg_ctl");
+        run(promote
+            .args(["promote", "-w", "-t", "30", "-D"])
+            .arg(self.data()));
+    }
+
+    pub(crate) fn major(&self) -> u32 {
+        self.version.major()
     }
 
     /// Nothing in it yet.

@@ -100,7 +100,10 @@ async fn a_slot_that_somebody_moved_needs_a_resync() {
     let (_, position) = reader.stop().await;
     server.sql("INSERT INTO orders VALUES (2)").await;
     server
-        .sql("SELECT pg_replication_slot_advance('headwater_shop', pg_current_wal_lsn())")
+        .sql(
+            "SELECT count(*) FROM pg_logical_slot_get_binary_changes('headwater_shop', NULL, NULL, \
+             'proto_version', '1', 'publication_names', 'headwater_shop')",
+        )
         .await;
     let mut reader = Reader::resume(config(server.url("postgres")), position);
     reader.end().await;

@@ -10,7 +10,7 @@ const TABLES: &str = "
     CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY);
     CREATE FUNCTION copy_a() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN INSERT INTO public.b VALUES (NEW.id); RETURN NULL; END';
-    CREATE TRIGGER copies AFTER INSERT ON a FOR EACH ROW EXECUTE FUNCTION copy_a()";
+    CREATE TRIGGER copies AFTER INSERT ON a FOR EACH ROW EXECUTE PROCEDURE copy_a()";
 
 fn ids_of(reader: &Reader, table: &str) -> Vec<i64> {
     let changes = reader.changes.iter().filter(|c| c.table == table);
@@ -54,8 +54,12 @@ async fn prepared_transactions_come_when_they_commit_also_over_a_restart() {
 
 #[tokio::test]
 async fn what_is_rolled_back_within_a_transaction_is_not_there_and_triggers_and_copy_are() {
-    let server = Server::start(&["logical_decoding_work_mem=64kB"]).await;
+    let server = Server::start(&[]).await;
     server.sql(TABLES).await;
+    if server.major() >= 13 {
+        let little = "ALTER DATABASE shop SET logical_decoding_work_mem = '64kB'";
+        server.sql(little).await;
+    }
     let mut reader = Reader::running(config(server.url("postgres"))).await;
     let mut session = server.session().await;
     // The parts are large enough to be written to the server's disk while they are decoded.
@@ -116,17 +120,24 @@ async fn a_truncate_that_cascades_is_told_for_each_table_or_counted() {
         .await;
     server.sql("TRUNCATE p RESTART IDENTITY CASCADE").await;
     server.sql("INSERT INTO p VALUES (2)").await;
+    // Older servers say nothing of it, which the check of a source names.
+    let truncates = if server.major() >= 11 { 3 } else { 0 };
     telling
-        .until("rows and truncates", |reader| reader.changes.len() == 7)
+        .until("rows and truncates", |reader| {
+            reader.changes.len() == 4 + truncates
+        })
         .await;
     for (table, expected) in [("p", "ctc"), ("c", "ct"), ("g", "ct"), ("other", "")] {
         let changes = telling.changes.iter().filter(|c| c.table == table);
         let operations: String = changes.map(|c| c.operation.as_str()).collect();
+        let is_told = |operation: &char| truncates > 0 || *operation != 't';
+        let expected: String = expected.chars().filter(is_told).collect();
         assert_eq!(operations, expected, "{table}");
     }
     counting
         .until("rows and a count", |reader| {
-            reader.changes.len() == 4 && reader.status().counters.truncates_skipped == 3
+            let skipped = reader.status().counters.truncates_skipped;
+            reader.changes.len() == 4 && skipped == truncates as u64
         })
         .await;
 }

@@ -264,6 +264,42 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ("int4[]", TEXT, &["[0:1]={5,6}"]),
 ];
 
+/// What came with a later version than 10: a type, or a literal of one that was there.
+const SINCE: &[(&str, u32)] = &[
+    ("moody[]", 11),
+    ("small[]", 11),
+    ("price[]", 11),
+    ("jsonpath", 12),
+    ("xid8", 13),
+    ("pg_snapshot", 13),
+    ("int4multirange", 14),
+    ("datemultirange", 14),
+];
+const NUMERIC_INFINITY_SINCE: u32 = 14;
+/// First version that sends rows in binary form.
+const BINARY_SINCE: u32 = 14;
+
+/// Table, type, its JSON, and literals, as far as a version has them.
+fn cases(major: u32) -> Vec<(String, &'static str, &'static str, Vec<&'static str>)> {
+    let is_there = |name: &str| {
+        SINCE
+            .iter()
+            .all(|(later, since)| *later != name || major >= *since)
+    };
+    let has = |name: &str, literal: &str| {
+        name != "numeric" || !literal.ends_with("Infinity") || major >= NUMERIC_INFINITY_SINCE
+    };
+    let cases = CASES.iter().enumerate();
+    let there = cases.filter(|(_, (name, _, _))| is_there(name));
+    there
+        .map(|(index, (name, json, literals))| {
+            let literals = literals.iter().copied();
+            let literals = literals.filter(|literal| has(name, literal)).collect();
+            (format!("t{index}"), *name, *json, literals)
+        })
+        .collect()
+}
+
 #[tokio::test]
 async fn every_type_is_what_the_database_says_under_hostile_settings() {
     matrix(Version::Usual).await;
@@ -277,9 +313,10 @@ async fn every_type_is_what_the_newest_database_says_under_hostile_settings() {
 async fn matrix(version: Version) {
     let server = Server::start_as(version).await;
     server.sql(USER_TYPES).await;
+    let cases = cases(server.major());
     let mut rows = 0;
-    for (index, (name, _, literals)) in CASES.iter().enumerate() {
-        let table = format!("CREATE TABLE t{index} (id int PRIMARY KEY, v {name})");
+    for (table, name, _, literals) in &cases {
+        let table = format!("CREATE TABLE {table} (id int PRIMARY KEY, v {name})");
         server.sql(&table).await;
         rows += literals.len() + 1;
     }
@@ -294,16 +331,13 @@ async fn matrix(version: Version) {
     let mut reader = Reader::running(config(server.url("postgres"))).await;
     let mut session = server.session().await;
     query(&mut session, WANTED).await;
-    for (index, (name, _, literals)) in CASES.iter().enumerate() {
-        query(
-            &mut session,
-            &format!("INSERT INTO t{index} VALUES (0, NULL)"),
-        )
-        .await;
+    for (table, name, _, literals) in &cases {
+        let insert = format!("INSERT INTO {table} VALUES (0, NULL)");
+        query(&mut session, &insert).await;
         for (id, literal) in literals.iter().enumerate() {
             let literal = literal.replace('\'', "''");
             let insert = format!(
-                "INSERT INTO t{index} VALUES ({}, ('{literal}')::{name})",
+                "INSERT INTO {table} VALUES ({}, ('{literal}')::{name})",
                 id + 1
             );
             query(&mut session, &insert).await;
@@ -312,10 +346,12 @@ async fn matrix(version: Version) {
     reader
         .until("all rows", |reader| reader.changes.len() == rows)
         .await;
-    in_binary_form_every_type_is_the_same(&server, &mut session, &reader.changes).await;
-    for (index, (name, expected, _)) in CASES.iter().enumerate() {
+    if server.major() >= BINARY_SINCE {
+        in_binary_form_every_type_is_the_same(&server, &mut session, &reader.changes).await;
+    }
+    for (table, name, expected, _) in &cases {
         let sql =
-            format!("SELECT id, coalesce(({expected})::text, 'null') FROM t{index} ORDER BY id");
+            format!("SELECT id, coalesce(({expected})::text, 'null') FROM {table} ORDER BY id");
         for row in session
             .query(&sql, std::time::Duration::from_secs(30))
             .await
@@ -323,11 +359,10 @@ async fn matrix(version: Version) {
         {
             let (id, text) = (row[0].as_deref().unwrap(), row[1].as_deref().unwrap());
             let expected: Value = serde_json::from_str(text).unwrap();
-            let table = format!("t{index}");
             let found = reader
                 .changes
                 .iter()
-                .find(|change| change.table == table && change.id().to_string() == id);
+                .find(|change| change.table == *table && change.id().to_string() == id);
             let found = &found.unwrap().after["v"];
             assert_eq!(*found, expected, "{name} row {id} of {version:?}");
         }
@@ -421,11 +456,14 @@ async fn tables_of_any_width_and_name_are_captured_without_generated_columns() {
             "CREATE TABLE none ();
              CREATE SCHEMA \"Odd.schema\";
              CREATE TABLE \"Odd.schema\".\"Größe \"\"x\"\"\" (\"Id\" int PRIMARY KEY, \"a.b\" text, \"表\" int);
-             CREATE TABLE made (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int,
-                                twice int GENERATED ALWAYS AS (a * 2) STORED, dropped int, b int DEFAULT 5);
+             CREATE TABLE made (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, dropped int, b int DEFAULT 5);
              ALTER TABLE made DROP dropped",
         )
         .await;
+    if server.major() >= 12 {
+        let twice = "ALTER TABLE made ADD twice int GENERATED ALWAYS AS (a * 2) STORED";
+        server.sql(twice).await;
+    }
     let mut reader = Reader::running(config(server.url("postgres"))).await;
     let values: Vec<String> = (1..1_600).map(|at| at.to_string()).collect();
     server

@@ -13,16 +13,29 @@ const KEEP_BYTES_MIN: u64 = 1 << 30;
 const WAL_SENDER_TIMEOUT_MIN_MS: u64 = 5_000;
 
 /// What a version lacks, the newest first: the version (as `server_version_num`) that has it, and what is then missing.
-const FEATURES: [(u32, &str); 6] = [
+const FEATURES: [(u32, &str); 9] = [
     (
         170_000,
         "failover slots (17): after a failover the slot is gone and a resync is needed",
     ),
     (
+        160_000,
+        "notice of ALTER SCHEMA RENAME (16): its tables keep their topics until the next connection",
+    ),
+    (
         150_000,
         "row filters and column lists of publications (15): they cannot be used",
     ),
+    (
+        150_000,
+        "notice of a partition attached or detached, in a publication with publish_via_partition_root (15): it is seen at \
+         the next connection",
+    ),
     (140_000, "logical messages in the stream (14)"),
+    (
+        140_000,
+        "rows in binary form (14): a row whose text the server cannot make stops capture",
+    ),
     (
         130_000,
         "max_slot_wal_keep_size (13): a stopped headwater holds WAL without limit",

@@ -53,8 +53,13 @@ async fn what_the_connector_loses_or_stops_at_is_kept() {
     let running = |reader: &Reader| reader.status().state.name() == "running";
     reader.until("running", running).await;
     let mut session = server.session().await;
+    // numeric is finite before 14.
+    let had = |text: &str| match server.major() {
+        ..14 => text.replace("-Infinity", "NaN").replace("Infinity", "NaN"),
+        _ => text.to_owned(),
+    };
     for statement in WORKLOAD {
-        query(&mut session, statement).await;
+        query(&mut session, &had(statement)).await;
     }
     let finished = |reader: &Reader| reader.changes.iter().any(|change| change.table == "finish");
     reader.until("the last row", finished).await;
@@ -68,10 +73,10 @@ async fn what_the_connector_loses_or_stops_at_is_kept() {
         after("lost", "c"),
         json!({
             "id": 1,
-            "ns": [{"scale": 1, "value": "Dw=="}, "NaN", "Infinity"],
+            "ns": [{"scale": 1, "value": "Dw=="}, "NaN", had("Infinity")],
             "ps": ["AJY=", "NaN"],
             "price": "NaN",
-            "ratio": "-Infinity",
+            "ratio": had("-Infinity"),
             "ov": "1 2",
             "iv": "3 4",
             "moods": ["sad", null, "ok"],

@@ -157,6 +157,7 @@ fn capture(rows: usize, feeds: Vec<FeedFormat>) -> (Duration, usize) {
         feeds,
         tables: TableFilter::default(),
         columns: ColumnFilter::default(),
+        known_keys: Vec::new(),
         limits: CaptureLimits::default(),
     };
     let mut assembler = Assembler::new(config, 0);

@@ -180,6 +180,13 @@ impl Catalog {
             .get(&(instance, schema.to_owned(), name.to_owned()))
     }
 
+    /// The latest definition of each table of an instance, by schema and name.
+    pub fn schemas_of(&self, instance: InstanceNumber) -> impl Iterator<Item = &Arc<Schema>> {
+        self.schemas
+            .values()
+            .filter(move |schema| schema.instance == instance)
+    }
+
     /// The highest schema version so far; 0 if there is none.
     #[must_use]
     pub fn schema_version(&self) -> u64 {

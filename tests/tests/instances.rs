@@ -18,7 +18,7 @@ use headwater_capture::{
 };
 use headwater_tests::{
     harness::{Client, Place, Postgres, Version, binary, clock, postgres::PASSWORD},
-    wire::Wire,
+    wire::{Record, Wire},
 };
 use kafka_protocol::{
     messages::{
@@ -36,9 +36,10 @@ const TABLE: &str = "CREATE TABLE rows (id int PRIMARY KEY)";
 
 /// A database and a broker on it. The port of the broker stays the same over restarts.
 struct Tracked {
+    // Fields go in this order: the broker before what it runs on.
+    broker: Option<RunningBroker>,
     runtime: Runtime,
     postgres: Postgres,
-    broker: Option<RunningBroker>,
     address: SocketAddr,
     data: TempDir,
 }
@@ -217,6 +218,41 @@ fn a_pause_under_load_holds_over_a_restart_and_loses_nothing() {
             .to_string()
             .contains("is not paused")
     );
+}
+
+#[test]
+fn rows_whose_table_is_gone_when_they_are_read_have_the_key_that_the_log_knows() {
+    let mut tracked = Tracked::start();
+    tracked.postgres.execute(
+        "CREATE TABLE gone (b int, a int, v text, PRIMARY KEY (a, b)); ALTER TABLE gone REPLICA IDENTITY FULL; \
+         CREATE TABLE renamed (id int PRIMARY KEY, v text); ALTER TABLE renamed REPLICA IDENTITY FULL;",
+    );
+    let is_shown = |table: &str| {
+        let tables = tracked.instance().status_now().tables;
+        tables
+            .iter()
+            .any(|shown| shown.name == table && shown.keyed)
+    };
+    let both = || (is_shown("gone") && is_shown("renamed")).then_some(());
+    clock::poll(LIMIT, both).expect("both tables are published");
+    tracked.postgres.execute(
+        "INSERT INTO gone VALUES (1, 2, 'x'); INSERT INTO renamed VALUES (1, 'x'); INSERT INTO rows VALUES (1)",
+    );
+    tracked.until_end(1);
+    tracked.stop_broker();
+    tracked.postgres.execute(
+        "UPDATE gone SET v = 'y'; DROP TABLE gone; \
+         UPDATE renamed SET v = 'y'; ALTER TABLE renamed RENAME id TO number; INSERT INTO rows VALUES (2)",
+    );
+    tracked.start_broker();
+    tracked.until_end(2);
+    let keys = |topic: &str| -> Vec<String> {
+        let records = tracked.wire().read_to_end(topic, 0).unwrap();
+        let key = |record: &Record| String::from_utf8(record.key.clone()?.to_vec()).ok();
+        records.iter().map(|record| key(record).unwrap()).collect()
+    };
+    assert_eq!(keys("shop.public.gone"), [r#"{"a":2,"b":1}"#; 2]);
+    assert_eq!(keys("shop.public.renamed"), [r#"{"id":1}"#; 2]);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use headwater_capture::{Column, ReplicaIdentity, Table, TableKey, encode::cleaned_name};
+use headwater_capture::{
+    Column, ReplicaIdentity, Table, TableKey, encode::cleaned_name, postgres::assembler::KnownKey,
+};
 use headwater_storage::{
     Catalog, CatalogChange, DataDirectory, InstanceNumber, Journal, Schema, StorageError,
     TableIdentity, Topic, TopicNumber, catalog::random_id,
@@ -43,6 +45,10 @@ impl Registrar {
             Some(table) => self.topics.get(&(feed, table)).copied(),
             None => self.feeds.get(feed)?.stream,
         }
+    }
+
+    pub(super) fn instance(&self) -> InstanceNumber {
+        self.instance
     }
 
     pub(super) fn feeds(&self) -> &[RunningFeed] {
@@ -269,6 +275,29 @@ fn column(column: &Column) -> Value {
         "identity": column.identity,
         "key_position": column.key_position,
     })
+}
+
+/// The primary keys in what [`definition`] made of tables, those apart that have none.
+pub(super) fn known_keys<'a>(schemas: impl Iterator<Item = &'a Arc<Schema>>) -> Vec<KnownKey> {
+    let known = schemas.map(|schema| {
+        let columns = schema.definition["columns"].as_array();
+        let mut key: Vec<_> = columns
+            .into_iter()
+            .flatten()
+            .filter_map(key_column)
+            .collect();
+        key.sort_unstable();
+        KnownKey {
+            schema: schema.table.schema.clone(),
+            name: schema.table.name.clone(),
+            columns: key.into_iter().map(|(_, name)| name.to_owned()).collect(),
+        }
+    });
+    known.filter(|key| !key.columns.is_empty()).collect()
+}
+
+fn key_column(column: &Value) -> Option<(u64, &str)> {
+    Some((column["key_position"].as_u64()?, column["name"].as_str()?))
 }
 
 fn identity_name(identity: ReplicaIdentity) -> &'static str {

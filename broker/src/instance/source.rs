@@ -9,6 +9,7 @@ use headwater_capture::{
     limits::CaptureLimits,
     postgres::{
         self, Confirmer, Source, SourceStatus,
+        assembler::KnownKey,
         error::Failure,
         source::{
             CATALOG_POLL_INTERVAL,
@@ -68,6 +69,7 @@ impl InstanceSource {
     pub(super) fn start(
         &mut self,
         feeds: Vec<FeedFormat>,
+        known_keys: Vec<KnownKey>,
         position: Option<Vec<u8>>,
     ) -> io::Result<()> {
         match self {
@@ -76,6 +78,7 @@ impl InstanceSource {
                 let clock = postgres.clock;
                 let config = postgres::SourceConfig {
                     feeds,
+                    known_keys,
                     ..postgres.config.clone()
                 };
                 let status = postgres.status.clone();
@@ -187,6 +190,7 @@ pub(crate) fn postgres_config(instance: &str, config: PostgresConfig) -> postgre
         tables: config.tables,
         columns: config.columns,
         feeds: Vec::new(),
+        known_keys: Vec::new(),
         limits: CaptureLimits {
             record_bytes_max: config.records.bytes_max,
             oversize: config.records.oversize,

@@ -43,6 +43,7 @@ mod tests;
 pub use catalog::CatalogTable;
 pub use error::AssembleError;
 pub use large::LargeRecord;
+pub use primary_key::KnownKey;
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ use crate::table::{Table, TableKey};
 use error::out_of_place;
 use handover::Handover;
 use horizon::Horizon;
+use primary_key::EarlierKeys;
 use relations::{Relations, Resolved, TooMany};
 use row::RowMessage;
 
@@ -79,6 +81,8 @@ pub struct AssemblerConfig {
     pub tables: TableFilter,
     /// Which of their columns are left out.
     pub columns: ColumnFilter,
+    /// Primary keys of tables whose rows were captured before.
+    pub known_keys: Vec<KnownKey>,
     /// The bounds.
     pub limits: CaptureLimits,
 }
@@ -189,7 +193,12 @@ impl Assembler {
                 .iter()
                 .map(FeedFormat::carries_transactions)
                 .collect(),
-            relations: Relations::new(config.tables, config.columns, config.limits.relations_max),
+            relations: Relations::new(
+                config.tables,
+                config.columns,
+                EarlierKeys::new(config.known_keys),
+                config.limits.relations_max,
+            ),
             gather: Gather::new(config.feeds.len(), config.limits.batch_bytes),
             handover: Handover::new(
                 (config.system_id, config.timeline),

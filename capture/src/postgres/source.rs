@@ -43,6 +43,7 @@ use std::{fmt, io};
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::assembler::KnownKey;
 use super::error::Names;
 use super::position::Position;
 use super::status::SourceStatus;
@@ -82,6 +83,8 @@ pub struct SourceConfig {
     pub columns: ColumnFilter,
     /// What is rendered from them.
     pub feeds: Vec<FeedFormat>,
+    /// Primary keys of the tables that the log has, for rows whose table is gone by the time they are read.
+    pub known_keys: Vec<KnownKey>,
     /// Bounds of memory and batch sizes.
     pub limits: CaptureLimits,
     /// [`Source::stop`] removes the publications that this source made.

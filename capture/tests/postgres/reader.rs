@@ -84,6 +84,7 @@ pub(crate) fn config(url: SourceUrl) -> SourceConfig {
         failover_slot: false,
         heartbeat_interval: None,
         wal_warn_bytes: 1 << 30,
+        known_keys: Vec::new(),
     }
 }
 

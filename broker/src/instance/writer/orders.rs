@@ -17,7 +17,7 @@ use crate::{
         feeds, no_thread,
         order::{Command, Done, Halt, Order, OrderError, check_reason, why_resync},
         pause::pause_state,
-        resync,
+        registrar, resync,
     },
     limits::RESYNC_LIMIT,
     stop::stopped,
@@ -181,7 +181,11 @@ impl Writer {
     pub(in crate::instance) fn begin(&mut self) -> Result<(), StorageError> {
         let formats = feeds::formats(&self.feeds, self.registrar.feeds(), &self.journal);
         let position = self.journal.position(super::SOURCE).map(<[u8]>::to_vec);
-        self.source.start(formats, position).map_err(no_thread)
+        let catalog = self.surroundings.directory.catalog();
+        let keys = registrar::known_keys(catalog.schemas_of(self.registrar.instance()));
+        self.source
+            .start(formats, keys, position)
+            .map_err(no_thread)
     }
 
     /// Begins anew behind what the log has.

@@ -23,16 +23,6 @@ pub struct CatalogTable {
 }
 
 impl CatalogTable {
-    /// Names of the primary key's columns, in the key's order.
-    pub(super) fn primary_key(&self) -> Vec<Box<str>> {
-        let columns = self.columns.iter();
-        let mut named: Vec<_> = columns
-            .filter_map(|column| Some((column.key_position?, column.name.as_str())))
-            .collect();
-        named.sort_unstable();
-        named.into_iter().map(|(_, name)| name.into()).collect()
-    }
-
     pub(super) fn into_table(self, key: TableKey, relation: u32) -> Table {
         Table {
             key,

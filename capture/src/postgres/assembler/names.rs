@@ -88,7 +88,8 @@ impl Names {
     }
 }
 
-fn joined(schema: &str, name: &str) -> Box<str> {
+/// What a name is looked up by.
+pub(super) fn joined(schema: &str, name: &str) -> Box<str> {
     [schema, name].join("\0").into()
 }
 

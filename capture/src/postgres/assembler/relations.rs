@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 use super::catalog::CatalogTable;
 use super::names::Names;
-use super::primary_key::mark_primary_key;
+use super::primary_key::{EarlierKeys, KeyNames, key_names, mark_primary_key};
 use crate::filter::{ColumnFilter, TableFilter};
 use crate::limits::SENT_TYPES_MAX;
 use crate::postgres::binary::BinaryForm;
@@ -44,6 +44,7 @@ pub(super) struct Relations {
     /// The last lookup: rows of a table come in runs.
     last: Option<(u32, usize)>,
     names: Names,
+    earlier_keys: EarlierKeys,
     /// Of logical messages, once there was one.
     messages: Option<TableKey>,
     /// Of the transactions' boundaries, likewise.
@@ -79,7 +80,7 @@ struct Catalog {
     /// Whether it was asked since the last message that made asking necessary.
     is_fresh: bool,
     /// The primary key as last heard, in its order. Kept when the relation is gone.
-    primary_key: Option<Box<[Box<str>]>>,
+    primary_key: Option<KeyNames>,
     /// Likewise.
     unique_keys: Box<[UniqueKey]>,
 }
@@ -132,7 +133,12 @@ pub(super) enum Resolved {
 }
 
 impl Relations {
-    pub(super) fn new(filter: TableFilter, columns: ColumnFilter, relations_max: usize) -> Self {
+    pub(super) fn new(
+        filter: TableFilter,
+        columns: ColumnFilter,
+        earlier_keys: EarlierKeys,
+        relations_max: usize,
+    ) -> Self {
         Self {
             filter,
             columns,
@@ -141,6 +147,7 @@ impl Relations {
             list: Vec::new(),
             last: None,
             names: Names::default(),
+            earlier_keys,
             messages: None,
             transactions: None,
             sent_types: HashMap::new(),
@@ -200,7 +207,7 @@ impl Relations {
         let entry = self.entry(relation)?;
         entry.catalog.is_fresh = true;
         if let Some(info) = info {
-            entry.catalog.primary_key = Some(info.primary_key().into());
+            entry.catalog.primary_key = Some(key_names(&info.columns));
             entry.catalog.unique_keys = info.unique_keys.as_slice().into();
         }
         if let Received::Relation(definition) = &mut entry.message {
@@ -294,6 +301,7 @@ impl Relations {
             definition.forms = forms.collect();
             definition.binary = table.columns.iter().map(BinaryForm::of).collect();
         }
+        self.earlier_keys.note(&table);
         let is_news = self.names.is_news(&table);
         Resolved::Anew {
             index,
@@ -348,8 +356,10 @@ impl Relations {
             key_position: None,
         };
         let mut columns: Vec<_> = relation.columns().map(column).collect();
-        let primary_key = entry.catalog.primary_key.as_deref();
-        mark_primary_key(relation.identity, primary_key, &mut columns);
+        let catalog = entry.catalog.primary_key.as_deref();
+        let earlier = self.earlier_keys.get(schema, table);
+        let witnesses = catalog.into_iter().chain(earlier);
+        mark_primary_key(relation.identity, witnesses, &mut columns);
         Table {
             key: entry.key.expect("resolve gave it a key"),
             relation: entry.oid,

@@ -40,6 +40,7 @@ fn config() -> AssemblerConfig {
         }],
         tables: TableFilter::default(),
         columns: ColumnFilter::default(),
+        known_keys: Vec::new(),
         limits: CaptureLimits::default(),
     }
 }

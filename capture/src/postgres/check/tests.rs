@@ -33,6 +33,7 @@ fn config() -> SourceConfig {
         catalog_poll_interval: Duration::from_secs(3),
         heartbeat_interval: None,
         wal_warn_bytes: 1 << 30,
+        known_keys: Vec::new(),
     }
 }
 

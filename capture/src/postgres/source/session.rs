@@ -447,6 +447,7 @@ fn prepare_assembler(
             feeds: config.feeds.clone(),
             tables: config.tables.clone(),
             columns: config.columns.clone(),
+            known_keys: config.known_keys.clone(),
             limits: config.limits.clone(),
         };
         Assembler::new(config, start)

@@ -1,6 +1,7 @@
 //! Definitions: when they are told, what is asked, and which key follows.
 
 use super::*;
+use crate::postgres::assembler::KnownKey;
 
 fn key_names(table: &Table) -> Vec<&str> {
     let key = table.record_key();
@@ -145,6 +146,56 @@ fn a_table_dropped_after_its_key_was_known_keeps_it() {
         .map(|r| r.key.as_deref())
         .collect();
     assert_eq!(keys, [Some(r#"{"id":1}"#), Some(r#"{"id":2}"#)]);
+}
+
+#[test]
+fn a_key_that_the_log_has_counts_where_the_catalog_is_gone_or_ahead() {
+    let b_then_a = || Some(catalog_table("pair", &[("b", Some(0)), ("a", Some(1))]));
+    let by_other = || Some(catalog_table("pair", &[("a", None), ("other", Some(0))]));
+    let without = || Some(catalog_table("pair", &[("a", None), ("b", None)]));
+    let marked = (b'd', 1);
+    let full = (b'f', 1);
+    for (case, (identity, flag), known, catalog, expected) in [
+        ("gone", full, ["b", "a"], None, vec!["b", "a"]),
+        ("gone", marked, ["b", "a"], None, vec!["b", "a"]),
+        ("renamed", full, ["b", "a"], by_other(), vec!["b", "a"]),
+        ("renamed", marked, ["b", "a"], by_other(), vec!["b", "a"]),
+        ("sure of it", full, ["a", "b"], b_then_a(), vec!["b", "a"]),
+        ("without", full, ["b", "a"], without(), vec![]),
+        ("of others", full, ["b", "c"], None, vec![]),
+        ("of others", marked, ["b", "c"], None, vec!["a", "b"]),
+    ] {
+        let mut config = config();
+        config.known_keys = vec![KnownKey {
+            schema: "public".to_owned(),
+            name: "pair".to_owned(),
+            columns: known.map(str::to_owned).to_vec(),
+        }];
+        let mut harness = Harness::new(config);
+        harness.catalog.extend(catalog.map(|table| (9, table)));
+        let columns = [(flag, "a", INT4, -1), (flag, "b", INT4, -1)];
+        harness.push(&wire::relation(9, ("public", "pair"), identity, &columns));
+        let row = [Sent::Text("1"), Sent::Text("2")];
+        harness.transaction(100, &[wire::insert(9, &row)]);
+        harness.take_all();
+        let table = harness.log.tables.last().expect("it was told");
+        assert_eq!(key_names(table), expected, "{case} {identity}");
+    }
+}
+
+#[test]
+fn a_full_table_keeps_its_key_when_the_column_is_renamed_before_its_rows_are_read() {
+    let mut harness = harness_with_orders(b'f');
+    harness.transaction(100, &[order("1", "a")]);
+    // The message is of the row, with the old name; the catalog has the new one already.
+    harness
+        .catalog
+        .insert(ORDERS, catalog_table("orders", &[("number", Some(0))]));
+    harness.push(&orders(b'f'));
+    harness.transaction(200, &[order("2", "b")]);
+    harness.take_all();
+    let records = harness.log.records(0);
+    assert_eq!(records[1].key.as_deref(), Some(r#"{"id":2}"#));
 }
 
 #[test]

@@ -37,8 +37,16 @@ fn build() -> PathBuf {
     let target = profile_dir
         .parent()
         .expect("a profile lies in a target directory");
-    // The tests' package is named too, so that features, and with them all dependencies, are the same.
-    let status = Command::new(env!("CARGO"))
+    // The tests' package is named too, so that features, and with them all dependencies, are the same. What cargo tells a
+    // test of its package is kept from it: build scripts that look at that (ring's) would make it build all anew.
+    let mut cargo = Command::new(env!("CARGO"));
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(told) {
+            cargo.env_remove(name);
+        }
+    }
+    let status = cargo
         .args([
             "build",
             "--quiet",

@@ -35,14 +35,20 @@ async fn a_new_table_is_captured_and_one_with_a_past_is_reported() {
     let mut reader = Reader::running(config(server.url("postgres"))).await;
     server.sql("CREATE TABLE fresh (id int PRIMARY KEY)").await;
     server
-        .sql("CREATE TABLE old (id int PRIMARY KEY); INSERT INTO old VALUES (1)")
+        .sql(
+            "CREATE TABLE old (id int PRIMARY KEY); INSERT INTO old VALUES (1); \
+             CREATE TABLE keyless (v int); INSERT INTO keyless VALUES (1); \
+             CREATE TABLE emptied (id int PRIMARY KEY); INSERT INTO emptied VALUES (1)",
+        )
         .await;
+    server.sql("TRUNCATE emptied").await;
     server
         .sql("CREATE UNLOGGED TABLE loose (id int PRIMARY KEY)")
         .await;
     reader
         .until("tables", |reader| {
-            reader.shows_keyed("fresh") && reader.shows_keyed("old")
+            let keyed = ["fresh", "old", "emptied"];
+            keyed.iter().all(|table| reader.shows_keyed(table)) && reader.shows("keyless")
         })
         .await;
     server
@@ -57,8 +63,10 @@ async fn a_new_table_is_captured_and_one_with_a_past_is_reported() {
         "a delete has no full old row to show"
     );
     assert_eq!(reader.warning("fresh"), None);
-    let warning = reader.warning("old").unwrap();
-    assert!(warning.contains("changes between 0/"), "{warning}");
+    for table in ["old", "emptied", "keyless"] {
+        let warning = reader.warning(table).unwrap();
+        assert!(warning.contains("changes between 0/"), "{warning}");
+    }
     assert!(!reader.shows("loose"));
     assert!(
         reader.tables.contains(&"fresh".to_owned()),

@@ -411,7 +411,8 @@ fn statements(publication: &str, tables: &[Listed], changes: &Changes) -> String
     all.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// Remembers what may be missing of the tables that were added. One without a single page never had a row.
+/// Remembers what may be missing of the tables that were added. One without a single page, in the file that it was made
+/// with (TRUNCATE gives it another), never had a row.
 async fn note_late_tables(
     connection: &mut Connection,
     keeper: &mut Keeper,
@@ -438,17 +439,18 @@ async fn note_late_tables(
         return Ok(());
     }
     let sql = format!(
-        "SELECT oid FROM pg_catalog.pg_class WHERE oid IN ({}) AND pg_relation_size(oid) > 0",
+        "SELECT oid FROM pg_catalog.pg_class WHERE oid IN ({}) \
+         AND (pg_relation_size(oid) > 0 OR pg_relation_filenode(oid) <> oid)",
         oid_list(&oids)
     );
     let rows = connection.query(&sql, QUERY_LIMIT).await?;
-    let has_pages: Vec<u32> = rows
+    let with_a_past: Vec<u32> = rows
         .iter()
         .filter_map(|row| column(row, 0)?.parse().ok())
         .collect();
     for (table, rows) in added
         .into_iter()
-        .filter(|(table, _)| has_pages.contains(&table.oid))
+        .filter(|(table, _)| with_a_past.contains(&table.oid))
     {
         keeper.added_late(table, rows, after.lsn);
     }

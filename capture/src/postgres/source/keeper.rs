@@ -139,14 +139,15 @@ impl Keeper {
             let publication = identifier(publication);
             format!("not in the publication: ALTER PUBLICATION {publication} ADD TABLE {quoted}")
         };
+        let note = self.notes.get(&table.oid).cloned();
         if refusal.is_some() {
             refusal
         } else if !table.published && layout == Layout::Single {
             Some(missing())
         } else if let Some((what, fix)) = keyless(table) {
-            Some(format!("{what}; {fix}"))
+            let note = note.map_or_else(String::new, |note| format!("; {note}"));
+            Some(format!("{what}; {fix}{note}"))
         } else {
-            let note = self.notes.get(&table.oid).cloned();
             note.or_else(|| self.old_rows_warning(table))
         }
     }

@@ -152,12 +152,16 @@ impl Connect {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
-        process::cpu_seconds(self.process.pid())
+        process::cpu_seconds(self.pid())
     }
 
     pub(crate) fn memory(&self) -> io::Result<Memory> {
-        process::memory(self.process.pid())
+        process::memory(self.pid())
     }
 
     /// Asks it to stop and waits until it has.

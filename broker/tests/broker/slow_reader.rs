@@ -58,7 +58,10 @@ async fn a_client_that_takes_nothing_of_its_response_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_takes_little_is_served() {
-    let mut harness = Harness::start_with(impatient()).await;
+    let mut settings = impatient();
+    // Ten times a pause: on a busy machine a pause is longer.
+    settings.connections.progress_deadline = Duration::from_secs(2);
+    let mut harness = Harness::start_with(settings).await;
     for _ in 0..12 {
         harness
             .commit_one(ORDERS_KEY, 1_700_000_000_000, 1_000_000)
@@ -76,7 +79,7 @@ async fn a_client_that_takes_little_is_served() {
     let mut chunk = vec![0; 1 << 20];
     // Longer than the deadline in all, with a pause below it before each piece.
     while left > 0 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         let wanted = left.min(chunk.len());
         client
             .stream

@@ -152,16 +152,12 @@ impl Connect {
         }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.pid()
-    }
-
     pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
-        process::cpu_seconds(self.pid())
+        process::cpu_seconds(self.process.pid())
     }
 
     pub(crate) fn memory(&self) -> io::Result<Memory> {
-        process::memory(self.pid())
+        process::memory(self.process.pid())
     }
 
     /// Asks it to stop and waits until it has.

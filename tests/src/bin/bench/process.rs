@@ -9,8 +9,6 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Resident memory of a process, in bytes.
@@ -54,32 +52,6 @@ pub(crate) fn memory(pid: u32) -> io::Result<Memory> {
         resident: kilobytes(&status, "VmRSS:")? * 1024,
         peak: kilobytes(&status, "VmHWM:")? * 1024,
     })
-}
-
-/// Processes that rest until this is dropped, so that others have the machine to themselves.
-#[derive(Debug)]
-pub(crate) struct Frozen(Vec<Pid>);
-
-impl Frozen {
-    pub(crate) fn new(pids: &[u32]) -> io::Result<Self> {
-        let mut frozen = Self(Vec::new());
-        for pid in pids {
-            let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw);
-            let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
-            kill_process(pid, Signal::STOP)?;
-            frozen.0.push(pid);
-        }
-        Ok(frozen)
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            // One that is gone has nothing to go on with.
-            _ = kill_process(*pid, Signal::CONT);
-        }
-    }
 }
 
 /// Fields of `/proc/<pid>/stat`, counted from the one behind the command in parentheses.

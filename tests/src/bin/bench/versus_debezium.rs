@@ -10,7 +10,7 @@ mod start;
 
 use super::connect::{self, Connect, Connector};
 use super::kafka::{self, Kafka, KafkaNode};
-use super::process::{Frozen, Memory};
+use super::process::Memory;
 use super::report::{Cell, Section};
 use super::{Failure, Settings};
 
@@ -112,11 +112,6 @@ impl Debezium {
             connect: self.connect.cpu_seconds()?,
             kafka: super::process::cpu_seconds(self.kafka.pid())?,
         })
-    }
-
-    /// Worker and Kafka at rest, as headwater is while they are measured.
-    fn frozen(&self) -> Result<Frozen, Failure> {
-        Ok(Frozen::new(&[self.connect.pid(), self.kafka.pid()])?)
     }
 
     /// What went wrong, with what the worker said.

@@ -1,7 +1,7 @@
 //! From a commit in the database to its record in a consumer: Debezium, set up for it, and headwater by turns.
 //!
 //! The open loop of `crate::latency`, with the same long-polling client on both. Each turn has a slot and a topic of
-//! its own, the machine to itself (the other side rests), and a second of rows before the first number is taken.
+//! its own, and a second of rows before the first number is taken.
 
 use std::time::Instant;
 
@@ -121,7 +121,6 @@ impl Turns<'_> {
         let instance = format!("latency{}", self.number);
         let (slot, topic) = (workload::slot(&instance), workload::topic(&instance));
         let data = tempfile::tempdir()?;
-        let frozen = self.debezium.frozen()?;
         workload::prepare_instance(&mut self.sql, &instance)?;
         let launch = Launch::new(self.database, &instance, data.path()).with_preset(PRESET);
         let mut headwater = launch.spawn()?;
@@ -138,7 +137,6 @@ impl Turns<'_> {
         headwater.stop()?;
         process::wait_until_gone(walsender)?;
         workload::drop_slot(&mut self.sql, &slot)?;
-        drop(frozen);
         Ok(turn)
     }
 

@@ -64,7 +64,7 @@ impl Source {
             ],
             tables: TableFilter::default(),
             columns: ColumnFilter::default(),
- known_keys: Vec::new(),
+            known_keys: Vec::new(),
             limits: CaptureLimits {
                 batch_bytes: 4 * 1024,
                 gathered_bytes: BUDGET,

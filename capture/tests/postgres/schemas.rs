@@ -349,7 +349,19 @@ async fn partitions_attached_and_detached_while_running_are_followed_by_leaf_and
     assert_eq!(seen(&by_leaf, Some("m_2")), second);
     if server.major() < 15 {
         // Where a table that was read before is attached or detached, older servers go on as before until the next
-        // connection, which is what `rows_not_yet_read` has.
+        // connection.
+        by_root
+            .until("the detached one", |reader| reader.ids().last() == Some(&4))
+            .await;
+        let (_, position) = by_root.stop().await;
+        server
+            .sql("INSERT INTO m_1 VALUES (6, '2026-01-03'); INSERT INTO m VALUES (7, '2026-02-04')")
+            .await;
+        let mut by_root = Reader::resume(rooted, position);
+        by_root
+            .until("the attached one", |reader| reader.ids().contains(&7))
+            .await;
+        assert!(!by_root.ids().contains(&6), "{:?}", by_root.ids());
         return;
     }
     by_root
